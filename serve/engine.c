@@ -77,6 +77,15 @@ check(const Engine *e, const EngineRequest *asked)
     return asked->count > 0 ? ENGINE_taken : ENGINE_bad_id;
 }
 
+/* Free slots are places to wait at, too: a request will not wait there for long. Idle requests take
+ * no places of others. */
+static bool
+is_full(const Engine *e, bool idle)
+{
+    const int all = e->counts.running + e->counts.waiting;
+    return (idle ? e->idle_ones : all - e->idle_ones) >= e->options.waiting + e->options.slots;
+}
+
 /* Requests end one after the other: a place in the queue is free when one more has. */
 static double
 seconds_to_retry(const Engine *e)
@@ -130,9 +139,7 @@ engine_submit(Engine *e, const EngineRequest *asked, uint64_t *handle, double *r
     pthread_mutex_lock(&e->lock);
     if (answer == ENGINE_taken && e->draining)
         answer = ENGINE_draining;
-    /* Free slots are places to wait at, too: the request will not wait there for long. */
-    if (answer == ENGINE_taken &&
-        e->counts.running + e->counts.waiting >= e->options.waiting + e->options.slots)
+    if (answer == ENGINE_taken && is_full(e, asked->idle))
         answer = ENGINE_full;
     e->counts.refused += answer != ENGINE_taken;
     if (answer == ENGINE_full)
@@ -142,6 +149,7 @@ engine_submit(Engine *e, const EngineRequest *asked, uint64_t *handle, double *r
         *handle = r->handle;
         e->counts.requests++;
         e->counts.waiting++;
+        e->idle_ones += r->asked.idle;
         wake(e);
     }
     pthread_mutex_unlock(&e->lock);
@@ -199,6 +207,7 @@ count_end(Engine *e, const Request *r, EngineEnd end, bool ran)
     e->counts.cancelled += end == ENGINE_cancelled;
     e->counts.failed += end == ENGINE_failed;
     *(ran ? &e->counts.running : &e->counts.waiting) -= 1;
+    e->idle_ones -= r->asked.idle;
 }
 
 void

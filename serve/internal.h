@@ -164,6 +164,7 @@ struct Engine {
     uint64_t handles;
     double finishing; /* smoothed seconds between the ends of two requests; 0: not known */
     double ended;     /* rt_now: when the last one ended */
+    int idle_ones;    /* of those that run or wait */
     bool woken, draining, closing;
 
     /* The thread's own. */

@@ -12,12 +12,16 @@ on_token(void *user, const EngineToken *token)
     Asked *a = user;
     pthread_mutex_lock(&a->lock);
     const int at = a->got++;
-    a->id[at] = token->id;
-    a->index[at] = token->index;
-    a->logprob[at] = token->logprob;
-    if (token->ntop)
-        memcpy(a->top[at], token->top, (size_t)token->ntop * sizeof *token->top);
+    if (at < MOST) {
+        a->id[at] = token->id;
+        a->index[at] = token->index;
+        a->logprob[at] = token->logprob;
+        if (token->ntop)
+            memcpy(a->top[at], token->top, (size_t)token->ntop * sizeof *token->top);
+    }
     pthread_cond_broadcast(&a->change);
+    while (a->got == a->holds)
+        pthread_cond_wait(&a->change, &a->lock);
     const bool more = a->enough == 0 || a->got < a->enough;
     pthread_mutex_unlock(&a->lock);
     return more;
@@ -92,7 +96,19 @@ asked_wait(Asked *a, int got)
 void
 asked_end(Asked *a)
 {
-    asked_wait(a, MOST + 1);
+    pthread_mutex_lock(&a->lock);
+    while (!a->ended)
+        pthread_cond_wait(&a->change, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void
+asked_release(Asked *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->holds = 0;
+    pthread_cond_broadcast(&a->change);
+    pthread_mutex_unlock(&a->lock);
 }
 
 void

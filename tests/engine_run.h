@@ -10,7 +10,7 @@
 
 enum { MOST = 512, TOP = 3 };
 
-/* A request and what came of it. */
+/* A request and what came of it; of its ids the first MOST. */
 typedef struct {
     EngineRequest asked;
     int32_t prompt[MOST], id[MOST];
@@ -18,6 +18,7 @@ typedef struct {
     float logprob[MOST];
     EngineRank top[MOST][TOP];
     int got, enough; /* enough: ids after which it has them; 0: never */
+    int holds;       /* when it has so many, the engine waits until asked_release; 0: never */
     bool gone, ended;
     EngineResult result;
     char error[128];
@@ -34,6 +35,7 @@ void asked_free(Asked *asked);
 void asked_wait(Asked *asked, int got); /* until it has so many ids, or has ended */
 void asked_end(Asked *asked);           /* until it has ended */
 void asked_leave(Asked *asked);         /* from now on nobody wants its answer */
+void asked_release(Asked *asked);
 
 /* What is 0 in options becomes a small number. run NULL: they have a model. */
 Engine *engine_of(const ModelRun *run, EngineOptions options);

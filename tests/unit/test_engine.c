@@ -308,14 +308,23 @@ Test(engine, refuses_what_it_cannot_take)
     a->prompt[9] = -1;
     cr_expect_eq(engine_submit(engine, &a->asked, &handle, &retry), ENGINE_bad_id);
     a->prompt[9] = 1;
-    /* One runs and one waits: there is no place for a third. */
+    /* One runs and one waits: there is no place for a third. Idle ones have places of their own. */
     Asked *b = asked_new(run, 2, 10, 50), *c = asked_new(run, 3, 10, 50);
+    Asked *idle[2] = {asked_new(run, 4, 10, 1), asked_new(run, 5, 10, 1)};
+    idle[0]->asked.idle = idle[1]->asked.idle = true;
+    b->holds = 1;
     engine_take(engine, b);
+    asked_wait(b, 1);
+    engine_take(engine, idle[0]);
+    engine_take(engine, idle[1]);
     engine_take(engine, c);
     cr_expect_eq(engine_submit(engine, &a->asked, &handle, &retry), ENGINE_full);
     cr_expect_gt(retry, 0);
+    asked_release(b);
     asked_end(b);
     asked_end(c);
+    asked_end(idle[0]);
+    asked_end(idle[1]);
     cr_expect_eq(engine_counts(engine).refused, 5);
     engine_drain(engine, 1);
     cr_expect_eq(engine_submit(engine, &a->asked, &handle, &retry), ENGINE_draining);
@@ -323,6 +332,8 @@ Test(engine, refuses_what_it_cannot_take)
     asked_free(a);
     asked_free(b);
     asked_free(c);
+    asked_free(idle[0]);
+    asked_free(idle[1]);
     model_run_close(run);
 }
 
@@ -336,13 +347,15 @@ Test(engine, clients_take_turns)
     Asked *asked[9];
     int order = 0;
     for (int i = 0; i < 9; i++) {
-        asked[i] = asked_new(run, i, 10, i ? 1 : 200);
+        asked[i] = asked_new(run, i, 10, i ? 1 : 20);
         asked[i]->asked.client = clients[i];
         asked[i]->order = &order;
+        asked[i]->holds = i ? 0 : 1;
         engine_take(engine, asked[i]);
         if (i == 0)
             asked_wait(asked[0], 1);
     }
+    asked_release(asked[0]);
     for (int i = 0; i < 9; i++) {
         asked_end(asked[i]);
         cr_expect_eq(asked[i]->place, places[i], "request %d is %d.", i, asked[i]->place);
@@ -355,9 +368,10 @@ Test(engine, clients_take_turns)
 Test(engine, who_has_gone_leaves_a_slot)
 {
     ModelRun *run = MODEL_RUN(STORYTELLER);
-    Engine *engine = engine_of(run, (EngineOptions){.slots = 2});
-    Asked *runs = asked_new(run, 1, 20, 1000), *also = asked_new(run, 2, 20, 1000);
-    Asked *waits = asked_new(run, 3, 20, 1000), *last = asked_new(run, 4, 20, 5);
+    enum { ENDLESS = 1 << 24 };
+    Engine *engine = engine_of(run, (EngineOptions){.slots = 2, .room = ENDLESS});
+    Asked *runs = asked_new(run, 1, 20, ENDLESS / 2), *also = asked_new(run, 2, 20, ENDLESS / 2);
+    Asked *waits = asked_new(run, 3, 20, ENDLESS / 2), *last = asked_new(run, 4, 20, 5);
     engine_take(engine, runs);
     const uint64_t handle = engine_take(engine, also);
     asked_wait(runs, 1);
@@ -397,11 +411,13 @@ Test(engine, the_idle_give_way)
     engine_take(engine, want);
     asked_end(want);
     idle->asked.idle = ahead->asked.idle = true;
+    idle->holds = 3;
     idle->order = ahead->order = other->order = &order;
     engine_take(engine, idle);
     engine_take(engine, ahead);
     asked_wait(idle, 3);
     engine_take(engine, other);
+    asked_release(idle);
     asked_end(other);
     asked_end(idle);
     asked_end(ahead);
@@ -418,19 +434,20 @@ Test(engine, the_idle_give_way)
 Test(engine, draining_ends_what_takes_too_long)
 {
     ModelRun *run = MODEL_RUN(STORYTELLER);
-    Engine *engine = engine_of(run, (EngineOptions){.slots = 1, .room = 1 << 20});
-    Asked *brief = asked_new(run, 1, 20, 5), *endless = asked_new(run, 2, 20, 1 << 20);
+    Engine *engine = engine_of(run, (EngineOptions){.slots = 1, .room = 1 << 24});
+    Asked *brief = asked_new(run, 1, 20, 5), *endless = asked_new(run, 2, 20, 1 << 24);
     endless->asked.token = NULL;
     engine_take(engine, brief);
     engine_take(engine, endless);
+    asked_end(brief);
     engine_drain(engine, 0.2);
     cr_expect(brief->ended && endless->ended);
     cr_expect_eq(brief->result.end, ENGINE_length);
     cr_expect_eq(endless->result.end, ENGINE_cancelled);
     engine_close(engine);
     /* Closing ends whatever runs or waits. */
-    engine = engine_of(run, (EngineOptions){.slots = 1, .room = 1 << 20});
-    Asked *runs = asked_new(run, 2, 20, 1 << 20), *waits = asked_new(run, 2, 20, 1 << 20);
+    engine = engine_of(run, (EngineOptions){.slots = 1, .room = 1 << 24});
+    Asked *runs = asked_new(run, 2, 20, 1 << 24), *waits = asked_new(run, 2, 20, 1 << 24);
     runs->asked.token = waits->asked.token = NULL;
     engine_take(engine, runs);
     engine_take(engine, waits);
