@@ -144,7 +144,7 @@ Test(install_docs, bash_completion)
     char *line = text_replace("@\n", "@", file);
     cr_assert(write_whole(file, "", 0));
     expect_offered(&p, ARGS("ssmc", "ru"), "run\n");
-    expect_offered(&p, ARGS("ssmc", "run", "--gr"), "--greedy\n");
+    expect_offered(&p, ARGS("ssmc", "run", "--gr"), "--greedy\n--grammar\n");
     expect_offered(&p, ARGS("ssmc", "run", begun), line);
     expect_offered(&p, ARGS("ssmc", "run", file, "--prompt-file", begun), line);
     expect_offered(&p, ARGS("ssmc", "run", file, "--cache-dir", begun), "\n");
