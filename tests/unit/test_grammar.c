@@ -264,36 +264,43 @@ walk(Walk *w, const char *name)
     free(mask);
 }
 
-Test(grammar, masks_are_what_can_be_taken)
+static const char *const walked_grammars[] = {
+    "root ::= \"a\"{0,30} \"b\"?",
+    "root ::= (\"a\"{25,28} \" \")* \"b\"",
+    "root ::= e\ne ::= t ([-+ ]+ t)*\nt ::= \"(\" e \")\" | [0-9]+ | [a-z]+",
+    "root ::= \"a\" root \"b\" | s \"a\" | s\ns ::= (\"aa\" | \" \")*",
+    "root ::= [^\\x00-\\x7F]* | .{2,5} \"\\\"\"",
+    "root ::= (w \" \")* w \"c\\n\"\nw ::= \"a\" x | \"a\" y\nx ::= \"b\" w? \"b\"\ny ::= \"b\" w?",
+};
+
+static const char *const walked_schemas[] = {
+    "true",
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"type\":\"number\","
+    "\"maximum\":12345}},\"abc\":{\"type\":\"string\",\"maxLength\":24},\"ab ab\":true},"
+    "\"additionalProperties\":{\"type\":\"null\"}}",
+    "{\"type\":\"string\",\"minLength\":30,\"maxLength\":50}",
+    "{\"type\":\"string\",\"pattern\":\"^(a{2,}b?|[^a-z]c)*$\"}",
+};
+
+static void
+walk_all(const char *const *texts, size_t count, bool schema)
 {
-    static const struct {
-        const char *text;
-        bool schema;
-    } of[] = {
-        {"root ::= \"a\"{0,30} \"b\"?",                                            false},
-        {"root ::= (\"a\"{25,28} \" \")* \"b\"",                                   false},
-        {"root ::= e\ne ::= t ([-+ ]+ t)*\nt ::= \"(\" e \")\" | [0-9]+ | [a-z]+", false},
-        {"root ::= \"a\" root \"b\" | s \"a\" | s\ns ::= (\"aa\" | \" \")*",       false},
-        {"root ::= [^\\x00-\\x7F]* | .{2,5} \"\\\"\"",                             false},
-        {"root ::= (w \" \")* w \"c\\n\"\nw ::= \"a\" x | \"a\" y\nx ::= \"b\" w? \"b\"\ny ::= "
-         "\"b\" w?",                                                      false},
-        {"true",                                                                   true },
-        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"type\":"
-         "\"number\",\"maximum\":12345}},\"abc\":{\"type\":\"string\",\"maxLength\":24},\"ab ab\":"
-         "true},\"additionalProperties\":{\"type\":\"null\"}}",           true },
-        {"{\"type\":\"string\",\"minLength\":30,\"maxLength\":50}",                true },
-        {"{\"type\":\"string\",\"pattern\":\"^(a{2,}b?|[^a-z]c)*$\"}",             true },
-    };
     Words words = {.words = mixed_words, .count = COUNT_OF(mixed_words)};
     GrammarVocab *vocab = vocab_of(&words);
-    for (size_t i = 0; i < COUNT_OF(of); i++) {
-        Grammar *grammar = grammar_of(of[i].text, of[i].schema);
+    for (size_t i = 0; i < count; i++) {
+        Grammar *grammar = grammar_of(texts[i], schema);
         Walk w = {&words, grammar, vocab, .random = 0x9E3779B97F4A7C15u + i};
         for (int times = 0; times < 4; times++)
-            walk(&w, of[i].text);
+            walk(&w, texts[i]);
         grammar_free(grammar);
     }
     grammar_vocab_free(vocab);
+}
+
+Test(grammar, masks_are_what_can_be_taken)
+{
+    walk_all(walked_grammars, COUNT_OF(walked_grammars), false);
+    walk_all(walked_schemas, COUNT_OF(walked_schemas), true);
 }
 
 Test(grammar, a_refused_id_leaves_the_match_as_it_was)
