@@ -37,10 +37,10 @@ some_chars(const Schema *s)
     return expr_repeat(s->arena, schema_rule(s, "json-raw"), 0, -1);
 }
 
-/* Texts other than names [count], of which the first `len` bytes are one and were read. Bytes are
- * compared, so that what is left is UTF-8 only as a whole: it is told by the first byte. */
+/* What may follow the first `len` bytes, which all names [count] (sorted) begin with, so that the
+ * text is none of them. */
 static Expr *
-other_text(const Schema *s, const char *const *names, int count, size_t len, int depth)
+other_text(const Schema *s, const char *const *names, int count, size_t len)
 {
     bool is_name = false;
     Expr *alt = expr_new(s->arena, EXPR_alt, (SrcLoc){0});
@@ -56,9 +56,7 @@ other_text(const Schema *s, const char *const *names, int count, size_t len, int
         int same = i + 1;
         while (same < count && strncmp(names[same] + len, names[i] + len, n) == 0)
             same++;
-        Expr *rest = other_text(s, names + i, same - i, len + n, depth + 1);
-        if (!rest)
-            return NULL;
+        Expr *rest = other_text(s, names + i, same - i, len + n);
         uint32_t code = (unsigned char)names[i][len];
         code = n == 1 ? code : code & (0x7Fu >> n);
         for (size_t b = 1; b < n; b++)
@@ -99,7 +97,7 @@ other_name(const Schema *s, const Properties *p, const Way *way)
     }
     qsort(names, (size_t)p->count, sizeof *names, name_order);
     Expr *quote = expr_text(s->arena, "\"");
-    return SEQ(s, quote, other_text(s, names, p->count, 0, 0), quote);
+    return SEQ(s, quote, other_text(s, names, p->count, 0), quote);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
