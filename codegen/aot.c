@@ -74,6 +74,12 @@ eos_table(Cg *c, const CgExport *model)
 }
 
 static Val
+optional_text(Cg *c, const char *of)
+{
+    return of ? text(c, of) : LLVMConstNull(c->ptr);
+}
+
+static Val
 model_data(Cg *c, const CgExport *model, const CgVariant *variants, int count)
 {
     const Val no = LLVMConstNull(c->ptr);
@@ -94,6 +100,9 @@ model_data(Cg *c, const CgExport *model, const CgVariant *variants, int count)
         {offsetof(AbiCompiled, tokenizer),
          model->tokenizer ? cg_const_text(c, model->tokenizer, model->tokenizer_bytes) : no},
         {offsetof(AbiCompiled, eos), eos_table(c, model)},
+        {offsetof(AbiCompiled, chat_template), optional_text(c, model->chat_template)},
+        {offsetof(AbiCompiled, bos_text), optional_text(c, model->bos_text)},
+        {offsetof(AbiCompiled, eos_text), optional_text(c, model->eos_text)},
     };
     return cg_const_record(c, CG_AbiCompiled, &row, pointers, COUNT_OF(pointers));
 }

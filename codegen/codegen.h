@@ -51,7 +51,8 @@ typedef struct {
     int neos;
     const char *tokenizer; /* NULL: none */
     size_t tokenizer_bytes;
-    uint64_t identity[2]; /* with embedded weights */
+    const char *chat_template, *bos_text, *eos_text; /* NULL: none */
+    uint64_t identity[2];                            /* with embedded weights */
 } CgExport;
 
 typedef struct {

@@ -39,7 +39,7 @@ default_template(struct json_object *list)
 }
 
 /* What a tokenizer_config.json says, where nothing has been found before. */
-static int
+static void
 read_config(Job *job, const char *path, const char *text, size_t len, JobChat *out)
 {
     struct json_object *config = NULL, *template = NULL;
@@ -51,7 +51,9 @@ read_config(Job *job, const char *path, const char *text, size_t len, JobChat *o
     json_tokener_free(tokener);
     if (!json_object_is_type(config, json_type_object)) {
         json_object_put(config);
-        return tell_fault(job->settings.listener, EXIT_BAD_INPUT, "%s is not a JSON object", path);
+        tell_text(job->settings.listener, TOLD_note, "%s is not a JSON object: it is not used",
+                  path);
+        return;
     }
     if (!out->template && json_object_object_get_ex(config, "chat_template", &template)) {
         if (json_object_is_type(template, json_type_array))
@@ -66,7 +68,6 @@ read_config(Job *job, const char *path, const char *text, size_t len, JobChat *o
     if (!out->eos)
         out->eos = token_text(job->arena, config, "eos_token");
     json_object_put(config);
-    return EXIT_DONE;
 }
 
 static int
@@ -77,7 +78,9 @@ of_gguf(Job *job, const char *path, JobChat *out)
         return tell_faults(job->settings.listener, job->diag);
     out->template = found.text;
     out->path = arena_printf(job->arena, "%s (tokenizer.chat_template)", path);
-    return found.config ? read_config(job, path, found.config, found.config_len, out) : EXIT_DONE;
+    if (found.config)
+        read_config(job, path, found.config, found.config_len, out);
+    return EXIT_DONE;
 }
 
 /* Of a file that may be there. */
@@ -122,7 +125,7 @@ of_directory(Job *job, const char *dir, JobChat *out)
     for (size_t i = 0; i < COUNT_OF(configs) && status == EXIT_DONE; i++) {
         status = read_beside(job, dir, configs[i], &text, &len, &path);
         if (status == EXIT_DONE && text)
-            status = read_config(job, path, text, len, out);
+            read_config(job, path, text, len, out);
     }
     return status;
 }
@@ -142,6 +145,11 @@ job_chat(Job *job, const Tokenizer *tok, JobChat *out)
     const char *path = job->compiled ? NULL : job->fe.graph->tokenizer_path;
     *out = (JobChat){0};
     int status = EXIT_DONE;
+    if (job->compiled)
+        *out = (JobChat){.template = job->compiled->chat_template,
+                         .path = "the template inside",
+                         .bos = job->compiled->bos_text,
+                         .eos = job->compiled->eos_text};
     if (path)
         status = rt_kind_of(path) == RT_KIND_gguf ? of_gguf(job, path, out)
                                                   : of_directory(job, directory(job, path), out);

@@ -230,8 +230,14 @@ read_tokenizer(Making *m)
                                 "%s says no tokenizer, and a program needs one: give `tokenizer: "
                                 "tokenizer.json`",
                                 m->job->settings.model);
-    const int status = job_tokenizer(m->job, &tok); /* its faults show now, not in the product */
+    JobChat chat = {0};
+    int status = job_tokenizer(m->job, &tok); /* its faults show now, not in the product */
+    if (status == EXIT_DONE)
+        status = job_chat(m->job, tok, &chat);
     tok_free(tok);
+    m->model.chat_template = chat.template;
+    m->model.bos_text = chat.bos;
+    m->model.eos_text = chat.eos;
     if (status != EXIT_DONE)
         return status;
     if (rt_kind_of(path) == RT_KIND_gguf) {

@@ -386,7 +386,10 @@ enum { ABI_VERSION = 12 }; /* of these structs: a runtime opens its own version 
     FIELD(const int32_t *, ptr, eos, "[neos] ids that end a text")                                 \
     FIELD(int64_t, i64, neos, "")                                                                  \
     ARRAY(uint64_t, i64, identity, 2,                                                              \
-          "of a model with embedded weights: what saved states know it by")
+          "of a model with embedded weights: what saved states know it by")                        \
+    FIELD(const char *, ptr, chat_template, "Jinja; NULL: its files have none")                    \
+    FIELD(const char *, ptr, bos_text, "of the token that begins a text; NULL: none")              \
+    FIELD(const char *, ptr, eos_text, "of the token that ends one; NULL: none")
 typedef struct ssmc_compiled ABI_DECLARE(ABI_COMPILED_FIELDS) AbiCompiled;
 _Static_assert(offsetof(AbiCompiled, version) == 0,
                "a runtime reads the version of any AbiCompiled");
