@@ -200,6 +200,17 @@ Test(run_chat, the_files_beside_a_tokenizer_say_the_template)
         cr_expect(strstr(r.err, steps[i].says), "no '%s' in\n%s", steps[i].says, r.err);
         command_free(&r);
     }
+    /* A library that is made of it has the template inside. */
+    char *so = path_join(dir, "m.so");
+    CommandResult made =
+        command_run(ARGS(SSMC_BINARY, "compile", dir, "--emit", "so", "-o", so), NULL, 0);
+    CommandResult r =
+        command_run(ARGS(SSMC_BINARY, "run", so, "--chat", "-n", "2", "--greedy"), "Hello\n", 6);
+    cr_expect(made.status == 0 && r.status == 0, "%s%s", made.err, r.err);
+    cr_expect(strstr(r.err, "1 turns"), "%s", r.err);
+    command_free(&made);
+    command_free(&r);
+    free(so);
     free(config);
     free(own);
     temp_dir_remove(dir);
