@@ -240,7 +240,7 @@ chat_open(const ChatSource *source, Diag *diag)
         choose_stops(f);
         return f;
     }
-    arena_free(arena);
+    diag_own(diag, arena); /* faults point into the template, as it was read */
     return NULL;
 }
 

@@ -28,6 +28,8 @@ struct Diag {
     DiagItem *items;
     int count, cap;
     int errors, notes;
+    Arena **owned; /* [nowned] */
+    int nowned, cap_owned;
     bool dropped; /* the newest error or note was only counted: so is what belongs to it */
 };
 
@@ -43,8 +45,16 @@ diag_new(void)
 void
 diag_free(Diag *diag)
 {
+    for (int i = 0; diag && i < diag->nowned; i++)
+        arena_free(diag->owned[i]);
     if (diag)
         arena_free(diag->arena);
+}
+
+void
+diag_own(Diag *diag, Arena *arena)
+{
+    VEC_PUSH(diag->arena, diag->owned, diag->nowned, diag->cap_owned, arena);
 }
 
 static void

@@ -21,6 +21,8 @@ typedef struct {
 typedef struct Diag Diag;
 Diag *diag_new(void);
 void diag_free(Diag *diag);
+/* Frees an arena, which diagnostics point into, with the Diag. */
+void diag_own(Diag *diag, Arena *arena);
 
 /* Message text: what was found, what was expected, where the expectation comes from. Errors are
  * false, so that a check can return them. */

@@ -79,6 +79,9 @@ FUZZ_TARGET(chat)
     const size_t used = strlen(template) + 1;
     if (format && used < size)
         check_answer(format, prompt.tools, template + used, strlen(template + used));
+    StrBuf said = {0};
+    diag_print(diag, &said);
+    sb_free(&said);
     free(text);
     free(why);
     json_object_put(prompt.messages);
