@@ -14,7 +14,7 @@
 
 #include "bench/load/load.h"
 
-enum { STALLED_SECONDS = 60 };
+enum { STALLED_SECONDS = 300 };
 
 typedef struct {
     int fd;      /* -1: not connected */
@@ -223,7 +223,7 @@ prepare(Load *load, Client *clients, struct pollfd *polls, int count)
                 continue;
         }
         if (now - (c->last > 0 ? c->last : c->begun) > STALLED_SECONDS) {
-            note_fault(load, c, "nothing came for a minute");
+            note_fault(load, c, "nothing came for five minutes");
             end(load, c, false);
             if (!c->ask)
                 continue;
