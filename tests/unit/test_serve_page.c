@@ -157,6 +157,26 @@ Test(serve_page, a_text_is_written_on_streamed_stopped_and_kept)
     browser_close(b);
 }
 
+/* Takes what Export gives, and gives Import files: none of JSON, one of something else, and what
+ * was exported, with a conversation more. What the page says to each. */
+static const char exchange[] =
+    "(async () => {"
+    "  let blob; const make = URL.createObjectURL, said = [];"
+    "  URL.createObjectURL = b => { blob = b; return make.call(URL, b); };"
+    "  document.getElementById('export').click(); URL.createObjectURL = make;"
+    "  const all = JSON.parse(await blob.text());"
+    "  all.conversations.push({title: 'Another', messages: [{role: 'user', content: 'Hm.'}]});"
+    "  for (const text of ['{', '{\"conversations\": [{}]}', JSON.stringify(all)]) {"
+    "    const files = new DataTransfer(), field = document.getElementById('file');"
+    "    files.items.add(new File([text], 'c.json')); "
+    "document.getElementById('say').replaceChildren();"
+    "    field.files = files.files; field.dispatchEvent(new Event('change'));"
+    "    while (!document.getElementById('say').textContent) await new Promise(done => "
+    "setTimeout(done, 10));"
+    "    said.push(document.getElementById('say').textContent);"
+    "  }"
+    "  return said.map(text => text.replace(/: .*/, '')).join(' | '); })()";
+
 Test(serve_page, a_chat_with_a_key_asked_for_edited_and_exported)
 {
     Browser *b = browser_open();
@@ -190,6 +210,14 @@ Test(serve_page, a_chat_with_a_key_asked_for_edited_and_exported)
     expect(b, "document.querySelector('#say button').textContent === 'Keep a copy of it'");
     free(browser_value(b, "document.querySelector('#say button').click()"));
     expect(b, "document.querySelectorAll('#list > li').length === 2");
+    char *said = browser_value(b, exchange);
+    cr_expect_str_eq(
+        said,
+        "c.json is not JSON | c.json is not a file of conversations that this page exported. | "
+        "3 conversations were imported.");
+    free(said);
+    expect(b,
+           "document.querySelectorAll('#list > li').length === 3"); /* the two are there already */
     cr_expect_str_empty(browser_faults(b));
     cr_expect_eq(serving_end(&s, SIGTERM), 0);
     temp_dir_remove(dir);
