@@ -339,7 +339,7 @@ make(Maker *m)
 static bool
 keeps_spaces(const Maker *m)
 {
-    return int_or(m, "tokenizer.ggml.remove_extra_whitespaces", 0) == 0;
+    return m->types && int_or(m, "tokenizer.ggml.remove_extra_whitespaces", 0) == 0;
 }
 
 /* ---- tokenizer_config.json ----------------------------------------------------------------- */
@@ -428,6 +428,7 @@ fe_gguf_chat(Arena *arena, const char *path, Diag *diag, FeGgufChat *out)
     Maker m = {.gguf = gguf, .path = path, .diag = diag};
     RtGgufText kind = {0}, text = {0};
     m.tokens = rt_gguf_find(gguf, "tokenizer.ggml.tokens");
+    m.types = rt_gguf_find(gguf, "tokenizer.ggml.token_type");
     rt_gguf_text(rt_gguf_find(gguf, "tokenizer.ggml.model"), &at, &kind);
     const bool llama = rt_gguf_text_is(kind, "llama");
     sb_printf(&m.out,
