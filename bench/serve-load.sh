@@ -6,13 +6,14 @@
 #   first, gap time to the first token and between tokens, ms, of the last round
 #   equal      answers that are those made alone, of all; resident: the server's memory before and after the last round
 # Prompts lie in memory from the first requests on, and answers have the length that was asked for, so that what is compared is
-# decoding. SAMPLED=1: every second request is drawn at temperature 0.8, which the bench does not do.
+# decoding. THREADS=N: of the bench and of the server's model; with fewer than there are cores, clients have some to themselves.
+# SAMPLED=1: every second request is drawn at temperature 0.8, which the bench does not do.
 set -eu
 cd "$(dirname "$0")/.."
 build=${1:-build} model=${2:-examples/storyteller.yaml} seconds=${3:-60} rounds=${4:-3}
 dir=$(mktemp -d)
 server=
-greedy=--greedy
+greedy=--greedy threads=${THREADS:-0}
 [ "${SAMPLED:-}" ] && greedy=
 trap 'if [ "$server" ]; then kill "$server" 2>/dev/null || true; fi; rm -rf "$dir"' EXIT
 
@@ -26,12 +27,12 @@ median() {
 }
 
 decode_rate() {
-    "$build/ssmc" bench "$model" --reproducible --batch "$1" --prefill 16 --decode 256 --repeats 1 --json 2>/dev/null >"$dir/bench"
+    "$build/ssmc" bench "$model" --reproducible --threads "$threads" --batch "$1" --prefill 16 --decode 256 --repeats 1 --json 2>/dev/null >"$dir/bench"
     value "$dir/bench" tokens_per_s 2
 }
 
 start_server() {
-    "$build/ssmc" serve "$model" --port 0 --slots "$1" --log "$dir/log" 2>/dev/null &
+    "$build/ssmc" serve "$model" --port 0 --threads "$threads" --slots "$1" --log "$dir/log" 2>/dev/null &
     server=$!
     until grep -q '127.0.0.1:' "$dir/log" 2>/dev/null; do
         kill -0 "$server" || exit 1

@@ -154,6 +154,10 @@ count_time(Choice *c)
     c->last = now;
 }
 
+/* A send and what wakes it take as long as a small model's step, so what is drawn within SOON of
+ * the last send goes with the next id, or with the end: seconds, less than a screen shows. */
+static const double SOON = 2e-3;
+
 static bool
 on_token(void *user, const EngineToken *token)
 {
@@ -169,7 +173,7 @@ on_token(void *user, const EngineToken *token)
     count_time(c);
     if (c->match && !grammar_match_take(c->match, token->id))
         die("id %d was drawn, which the grammar refuses", token->id);
-    const size_t before = c->raw.len, filled = ex->out.len;
+    const size_t before = c->raw.len;
     if (ex->request.top >= 0)
         add_prob(c, token, before);
     const char *text = tok_text_add(c->text, token->id, &len);
@@ -178,8 +182,11 @@ on_token(void *user, const EngineToken *token)
     const bool more = pass_on(c, before, false);
     const bool others = !c->begun && c->answer->submitted < c->answer->n;
     c->begun = true;
-    if (ex->out.len > filled || others)
+    const bool due = c->last - ex->woken >= SOON || others;
+    if (due && (ex->out.len > ex->sent || others)) {
+        ex->woken = c->last;
         exchange_wake(ex);
+    }
     if (ex->stream && ex->out.len - ex->sent > MOST_UNSENT)
         fault_set(&ex->fault, 503, NULL, "too_slow",
                   "the answer is read too slowly: %d MiB wait to be sent", MOST_UNSENT >> 20);

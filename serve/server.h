@@ -69,6 +69,8 @@ struct Exchange {
     struct MHD_Connection *connection;
     int fd;         /* -1: the connection is through with it */
     bool asleep;    /* the connection waits to be woken */
+    double woken;   /* rt_now, when it was for an id of the answer; 0: never */
+    double looked;  /* rt_now, when its socket was looked at */
     bool away;      /* a thread of work has it: the connection leaves it alone */
     Exchange *next; /* there */
     void (*job)(Exchange *ex);
