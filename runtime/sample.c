@@ -213,10 +213,40 @@ typedef struct {
     double temperature;
 } Choice;
 
+/* exp(x) of x <= 0 within 2e-7 of it, and 0 below -87: Cody and Waite's reduction and a polynomial
+ * (Cephes' expf), without a call or a branch, so that loops over a vocabulary become vectors. Draws
+ * are the same on every machine: no sum here is contracted (-std=c11). */
+static inline float
+exp_of(float x)
+{
+    const float least = -87, log2_e = 1.44269504f, to_integer = 12582912; /* 1.5 * 2^23 */
+    const float at = x > least ? x : least, n = (at * log2_e + to_integer) - to_integer;
+    const float r = (at - n * 0.693359375f) - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    const union {
+        int32_t bits;
+        float value;
+    } power = {.bits = ((int32_t)n + 127) << 23};
+    return x < least ? 0 : (p * (r * r) + r + 1) * power.value;
+}
+
+/* The exponent of a word's weight; temperatures below 1e-300 draw as that one does. */
+static inline float
+exponent_of(const Choice *c, float logit)
+{
+    const double inverse = 1 / (c->temperature > 1e-300 ? c->temperature : 1e-300);
+    return (float)(((double)logit - c->largest) * inverse);
+}
+
 static double
 weight_of(const Choice *c, const Word *word)
 {
-    return exp(((double)word->logit - c->largest) / c->temperature);
+    return exp_of(exponent_of(c, word->logit));
 }
 
 /* Words that have a probability, in the order of ids. */
@@ -234,17 +264,47 @@ gather(const ssmc_sampler *s, const float *logits)
     return c;
 }
 
-/* How many of the likeliest `most` words together reach top_p of their weight: at least one. */
+/* How many of the likeliest `most` words together reach top_p of `total`: at least one. */
 static int64_t
-nucleus(const Choice *c, Ranking *r, int64_t most, double top_p)
+nucleus(const Choice *c, Ranking *r, int64_t most, double top_p, double total)
 {
-    double total = 0, reached = 0;
+    double reached = 0;
     int64_t kept = 0;
-    for (int64_t i = 0; i < most; i++) /* all of them need no order */
-        total += weight_of(c, most == c->count ? &c->words[i] : ranked(r, i));
     while (kept < most && (kept == 0 || reached < top_p * total))
         reached += weight_of(c, ranked(r, kept++));
     return kept;
+}
+
+/* Only the nucleus needs an order, and it is a small part of a vocabulary: the words are counted by
+ * their weight in CLASSES, each a factor of e to the 1/FINE, and those below the class with which
+ * top_p is reached are dropped before any is ranked. One class more is kept, as sums in another
+ * order are rounded otherwise. Returns the weight of all. exponents, weights: [count], scratch. */
+static double
+drop_unlikely(Choice *c, double top_p, float *exponents, float *weights)
+{
+    enum { CLASSES = 256, FINE = 8 };
+    double mass[CLASSES] = {0}, total = 0, reached = 0;
+    for (int64_t i = 0; i < c->count; i++)
+        exponents[i] = exponent_of(c, c->words[i].logit);
+    for (int64_t i = 0; i < c->count; i++)
+        weights[i] = exp_of(exponents[i]);
+    for (int64_t i = 0; i < c->count; i++) {
+        const float below = exponents[i] * -FINE;
+        mass[below < CLASSES - 1 ? (int)below : CLASSES - 1] += (double)weights[i];
+    }
+    for (int i = 0; i < CLASSES; i++)
+        total += mass[i];
+    int last = 0;
+    while (last < CLASSES - 1 && (reached += mass[last]) < top_p * total)
+        last++;
+    if (++last >= CLASSES - 1)
+        return total;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < c->count; i++)
+        if (exponents[i] * -FINE < (float)(last + 1))
+            c->words[kept++] = c->words[i];
+    c->count = kept;
+    return total;
 }
 
 /* Moves the `kept` words at the end to the front, the likeliest first. */
@@ -263,16 +323,21 @@ keep_ranked(Choice *c, int64_t kept)
 }
 
 static void
-keep_likeliest(Choice *c, const ssmc_sampling *how)
+keep_likeliest(const ssmc_sampler *s, Choice *c)
 {
+    const ssmc_sampling *how = &s->how;
     const bool top_k = how->top_k > 0 && how->top_k < c->count;
     const bool top_p = how->top_p > 0 && how->top_p < 1;
     if (!top_k && !top_p)
         return;
+    float *scratch = (float *)s->weights; /* [2,vocab] */
+    double total = top_k ? 0 : drop_unlikely(c, how->top_p, scratch, scratch + s->vocab);
     Ranking r = rank(c->words, c->count);
     int64_t kept = top_k ? how->top_k : c->count;
+    for (int64_t i = 0; i < kept && top_k && top_p; i++)
+        total += weight_of(c, ranked(&r, i));
     if (top_p)
-        kept = nucleus(c, &r, kept, how->top_p);
+        kept = nucleus(c, &r, kept, how->top_p, total);
     ranked(&r, kept - 1);
     keep_ranked(c, kept);
 }
@@ -327,7 +392,7 @@ choose(ssmc_sampler *s, const float *logits)
     Choice c = gather(s, logits);
     if (c.count == 0)
         return rt_greedy(logits, s->vocab);
-    keep_likeliest(&c, &s->how);
+    keep_likeliest(s, &c);
     keep_probable(&c, s->how.min_p);
     return draw(s, &c);
 }
@@ -395,12 +460,13 @@ by_id(const void *a, const void *b)
 /* Leaves of certain words those that choose() leaves of all, in the same order. False: there may be
  * others. */
 static bool
-keep_of_certain(Choice *c, const ssmc_sampling *how, float last)
+keep_of_certain(const ssmc_sampler *s, Choice *c, float last)
 {
+    const ssmc_sampling *how = &s->how;
     if (how->top_k > 0) {
         if (how->top_k >= c->count)
             return false;
-        keep_likeliest(c, how);
+        keep_likeliest(s, c);
     } else {
         if (c->largest + c->temperature * log(how->min_p) <= last)
             return false;
@@ -424,7 +490,7 @@ rt_sample_candidates(ssmc_sampler *s, const float *list, int64_t k, int32_t *id)
             best = is_before(&c.words[i], best) ? &c.words[i] : best;
         *id = best->id;
     } else {
-        if (!keep_of_certain(&c, &s->how, list[k - 1]))
+        if (!keep_of_certain(s, &c, list[k - 1]))
             return false;
         *id = draw(s, &c);
     }

@@ -62,7 +62,6 @@ typedef struct {
     int64_t ahead;               /* lines of the next run's weights that a step asks for */
     Val asks;                    /* such lines, i64: of experts by the rows there are */
     int64_t stride;              /* bytes from row to row of x, staged or not */
-    Val low_stride;              /* of 16 rows or fewer: 0 where there is but one */
     bool in_place;               /* whole tiles of x are read where they lie */
     Val sums;                    /* [most][32]: of each row, between runs; f32 with groups */
     Val tail;                    /* the weight's last step, filled up */
@@ -349,9 +348,7 @@ static void
 product_tiles(Cg *c, const Unit *u, Val x, Val w, bool low)
 {
     const Dtype kind = u->dtype == DTYPE_bf16 ? DTYPE_bf16 : DTYPE_u8;
-    if (x && low)
-        cg_unit_load_rows(c, LEFT0, x, u->low_stride, false);
-    else if (x)
+    if (x)
         cg_unit_load(c, LEFT0, x, u->stride, true);
     if (w)
         cg_unit_load(c, RIGHT0, w, COLUMNS * QUAD, false);
@@ -674,9 +671,6 @@ panel_run(Cg *c, Unit *u, Run *r, Val panel_at, Val run)
     r->ahead =
         cg_offset(c, panel_at, cg_add(c, cg_mul(c, r->to, cg_i64(c, weight_step(u))), asked));
     const Val left = cg_sub(c, l->rows, rows.i);
-    /* A row that is alone is all rows of its tile: other rows would come from the second level. */
-    const Val one = LLVMBuildICmp(c->b, LLVMIntEQ, left, cg_i64(c, 1), "");
-    u->low_stride = LLVMBuildSelect(c->b, one, zero, cg_i64(c, u->stride), "");
     r->x = cg_offset(c, rows_at(c, u, rows.i), column);
     r->sums = cg_at(c, u->sums, DTYPE_f32, cg_mul(c, rows.i, cg_i64(c, COLUMNS)));
     CgIf both = cg_if(c, cg_less(c, cg_i64(c, CG_UNIT_ROWS), left));

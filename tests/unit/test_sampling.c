@@ -389,3 +389,47 @@ Test(sampling, a_penalty_leaves_masked_words_out)
         }
     }
 }
+
+static int
+by_weight(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x < *y) - (*x > *y);
+}
+
+/* Top-p of a vocabulary of which most is dropped before it is ranked: the words that are drawn are
+ * those of a list that is sorted whole, flat or steep, with logits that are equal. */
+Test(sampling, a_nucleus_is_that_of_the_sorted_words)
+{
+    enum { VOCAB = 3000, DRAWS = 4000 };
+    static const ssmc_sampling ways[] = {
+        {.temperature = 1,     .top_p = 0.5,   .seed = 1},
+        {.temperature = 0.3,   .top_p = 0.95,  .seed = 2},
+        {.temperature = 20,    .top_p = 0.9,   .seed = 3},
+        {.temperature = 1e-6,  .top_p = 0.999, .seed = 4},
+        {.temperature = 1e300, .top_p = 0.01,  .seed = 5},
+    };
+    static float logits[VOCAB], given[VOCAB];
+    static double weight[VOCAB], sorted[VOCAB];
+    for (int i = 0; i < VOCAB; i++)
+        logits[i] = (float)(i * 7919 % 1500) * 0.01f - 9;
+    for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
+        double total = 0, reached = 0, least = 0;
+        for (int i = 0; i < VOCAB; i++)
+            total += sorted[i] = weight[i] = exp((logits[i] - 5.99) / ways[w].temperature);
+        qsort(sorted, VOCAB, sizeof *sorted, by_weight);
+        for (int i = 0; i < VOCAB && reached < ways[w].top_p * total; i++)
+            reached += least = sorted[i];
+        ssmc_sampler *s = NULL;
+        cr_assert_eq(ssmc_sampler_open(&ways[w], VOCAB, &s), SSMC_OK);
+        bool steep = false;
+        for (int i = 0; i < DRAWS; i++) {
+            memcpy(given, logits, sizeof given);
+            const int32_t id = ssmc_sample(s, given);
+            cr_expect_geq(weight[id], least * 0.9999, "way %zu: %d is drawn", w, (int)id);
+            steep = steep || weight[id] < least * 1.2;
+        }
+        cr_expect(steep, "way %zu: the least likely of the nucleus are drawn, too", w);
+        ssmc_sampler_close(s);
+    }
+}
