@@ -111,6 +111,8 @@ read_line(ChatLine *line, size_t *len, bool *taken_back)
     *taken_back = false;
     if (line->edit) {
         int count = 0;
+        /* Before the prompt is there, not after: what is typed in between would be lost. */
+        el_set(line->edit, EL_PREP_TERM, 1);
         const char *text = el_gets(line->edit, &count);
         *len = count > 0 ? (size_t)count : 0;
         *taken_back = chat_interrupted() || (!text && count == -1 && errno == EINTR);

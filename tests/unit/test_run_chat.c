@@ -258,7 +258,11 @@ Test(run_chat, on_a_terminal_lines_are_edited_and_ctrl_c_ends_an_answer)
     cr_assert(wait_for(terminal, &seen, 0, "> "), "%s", sb_text(&seen));
     type(terminal, "/hexx\b\blp\r"); /* taken back by the editor */
     cr_assert(wait_for(terminal, &seen, 0, "/quit"), "%s", sb_text(&seen));
-    size_t from = seen.len;
+    size_t from = (size_t)(strstr(seen.text, "/quit") - seen.text);
+    /* Before the next prompt the terminal is not the editor's: it would show what is typed itself.
+     */
+    cr_assert(wait_for(terminal, &seen, from, "> "), "%s", sb_text(&seen));
+    from = seen.len;
     type(terminal, "Tell me all.\r");
     /* The answer has begun: the terminal is no longer the editor's, and Ctrl-C is a signal. */
     cr_assert(wait_for(terminal, &seen, from, "\r\n"), "%s", sb_text(&seen));
