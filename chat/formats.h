@@ -9,7 +9,7 @@ struct json_object;
 typedef enum {
     SYNTAX_none,
     SYNTAX_json,     /* {"name": .., "arguments": ..}, several of them, or a list */
-    SYNTAX_bare,     /* the same as the whole answer, with no mark before it */
+    SYNTAX_bare,     /* such JSON is the whole answer, without a mark */
     SYNTAX_function, /* <function=NAME><parameter=KEY>VALUE</parameter></function> */
     SYNTAX_invoke,   /* <invoke name="NAME"><parameter name="KEY">VALUE</parameter></invoke> */
     SYNTAX_python,   /* [name(key=value), ...] */

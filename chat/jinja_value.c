@@ -324,7 +324,7 @@ j_equal(Jinja *j, JVal a, JVal b, int depth)
         return dicts_equal(j, a.dict, b.dict, depth);
     if (a.kind == JV_undefined || a.kind == JV_none)
         return true;
-    return a.kind == JV_function ? a.i == b.i : a.list == b.list; /* the same one */
+    return a.kind == JV_function ? a.i == b.i : a.list == b.list; /* identity, not content */
 }
 
 static int

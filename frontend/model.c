@@ -73,7 +73,8 @@ key_path(const Loader *l, const Tree *t)
     return arena_printf(l->arena, "%s/%s", absolute(l->arena, dir), t->text); /* not there yet */
 }
 
-/* The same where the file may be a link: what lies beside the link belongs to it, too. */
+/* The path of a key's file, with a link left unresolved: files beside the link belong to the model.
+ */
 static const char *
 key_link(const Loader *l, const Tree *t)
 {

@@ -168,11 +168,8 @@ read_char(Reader *r)
 {
     if (is_at(r, '\\'))
         return read_escape(r);
-    const unsigned char *c = (const unsigned char *)r->at;
     const size_t n = utf8_length(r->at, (size_t)(r->end - r->at));
-    uint32_t code = n == 1 ? c[0] : c[0] & (0x7Fu >> n);
-    for (size_t i = 1; i < n; i++)
-        code = code << 6 | (c[i] & 0x3Fu);
+    const uint32_t code = utf8_code(r->at, n);
     r->at += n;
     return code;
 }

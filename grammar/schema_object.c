@@ -57,10 +57,7 @@ other_text(const Schema *s, const char *const *names, int count, size_t len)
         while (same < count && strncmp(names[same] + len, names[i] + len, n) == 0)
             same++;
         Expr *rest = other_text(s, names + i, same - i, len + n);
-        uint32_t code = (unsigned char)names[i][len];
-        code = n == 1 ? code : code & (0x7Fu >> n);
-        for (size_t b = 1; b < n; b++)
-            code = code << 6 | ((unsigned char)names[i][len + b] & 0x3Fu);
+        const uint32_t code = utf8_code(names[i] + len, n);
         taken[ntaken++] = (Range){code, code};
         if (code >= 0x20 && code != '"' && code != '\\')
             expr_add(s->arena, alt, SEQ(s, expr_bytes(s->arena, names[i] + len, n), rest));

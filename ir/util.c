@@ -268,6 +268,16 @@ utf8_length(const char *text, size_t left)
     return len;
 }
 
+uint32_t
+utf8_code(const char *text, size_t length)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    uint32_t code = length == 1 ? at[0] : at[0] & (0x7Fu >> length);
+    for (size_t i = 1; i < length; i++)
+        code = code << 6 | (at[i] & 0x3Fu);
+    return code;
+}
+
 bool
 utf8_valid(const char *text, size_t len, size_t *bad)
 {

@@ -66,6 +66,7 @@ const char *sb_finish(StrBuf *sb, Arena *arena); /* its text in the arena; frees
 /* Bytes of the character that a text of `left` > 0 bytes starts with; 0: it is not UTF-8.
  * Surrogates are not. */
 size_t utf8_length(const char *text, size_t left);
+uint32_t utf8_code(const char *text, size_t length); /* that character's code point */
 bool utf8_valid(const char *text, size_t len,
                 size_t *bad); /* bad: offset of the first wrong byte */
 

@@ -33,7 +33,7 @@ typedef struct {
     int index;
     uint64_t handle; /* 0: not with the engine yet */
     bool begun, ended;
-    bool left; /* nobody waits for it any more (the engine's thread) */
+    bool left; /* the client has gone (set on the engine's thread) */
     TokText *text;
     GrammarMatch *match; /* NULL: any id may come */
     bool over;           /* the grammar's text is whole, and no id says so */

@@ -7,7 +7,7 @@
 
 #include "serve/answer.h"
 
-enum { MOST_UNSENT = 16 << 20 }; /* bytes of a stream that nobody reads */
+enum { MOST_UNSENT = 16 << 20 }; /* bytes of a stream that the client has not read yet */
 
 /* ---- telling ------------------------------------------------------------------------------- */
 

@@ -265,7 +265,7 @@ sweep_queue(Engine *e, Queue *queue)
     }
 }
 
-/* Whatever nobody wants any more ends. */
+/* Ends running and waiting requests that were cancelled or whose client has gone. */
 static void
 sweep(Engine *e)
 {

@@ -96,7 +96,7 @@ void spill_put(Spill *spill, const int32_t *ids, State *state);
 Load *spill_load(Spill *spill, const int32_t *ids, int64_t n, int64_t above);
 /* False: not yet. True: the load is gone, and *state, held, is what was there; NULL: nothing. */
 bool spill_loaded(Spill *spill, Load *load, State **state);
-void spill_abandon(Spill *spill, Load *load); /* nobody waits for it any more */
+void spill_abandon(Spill *spill, Load *load); /* its request has ended: the result is dropped */
 void spill_count(Spill *spill, EngineCounts *counts);
 
 /* ---- probabilities (logprob.c) ------------------------------------------------------------- */
