@@ -154,9 +154,15 @@ count_time(Choice *c)
     c->last = now;
 }
 
-/* A send and what wakes it take as long as a small model's step, so what is drawn within SOON of
- * the last send goes with the next id, or with the end: seconds, less than a screen shows. */
-static const double SOON = 2e-3;
+/* A send, and what wakes it, take as long as a small model's step, so what is drawn soon after the
+ * last send goes with a later id, or with the end. All streams together have a number of sends a
+ * second; each waits no longer than a screen takes to show what came. Seconds. */
+static double
+soon(const Server *s)
+{
+    static const double EACH = 2.5e-4, LEAST = 2e-3, MOST = 1.6e-2;
+    return fmin(fmax(EACH * atomic_load_explicit(&s->telling, memory_order_relaxed), LEAST), MOST);
+}
 
 static bool
 on_token(void *user, const EngineToken *token)
@@ -181,8 +187,10 @@ on_token(void *user, const EngineToken *token)
         sb_putn(&c->raw, text, len);
     const bool more = pass_on(c, before, false);
     const bool others = !c->begun && c->answer->submitted < c->answer->n;
+    if (!c->begun)
+        atomic_fetch_add(&ex->server->telling, 1);
+    const bool due = !c->begun || c->last - ex->woken >= soon(ex->server) || others;
     c->begun = true;
-    const bool due = c->last - ex->woken >= SOON || others;
     if (due && (ex->out.len > ex->sent || others)) {
         ex->woken = c->last;
         exchange_wake(ex);
@@ -293,6 +301,8 @@ on_end(void *user, const EngineResult *result)
     c->result.error = NULL;
     c->ended = true;
     c->answer->ended++;
+    if (c->begun)
+        atomic_fetch_sub(&ex->server->telling, 1);
     end_fault(c, result);
     if (!ex->fault.status) {
         end_text(c);

@@ -393,6 +393,8 @@ run(void *arg)
         admit(e);
         resume_waiting(e);
         stepped = step_run(e);
+        if (e->options.stepped)
+            e->options.stepped(e->options.user);
     }
     return NULL;
 }

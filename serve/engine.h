@@ -24,6 +24,8 @@ typedef struct {
     size_t prefix_bytes;   /* memory for states of prefixes; 0: none are kept */
     const char *cache_dir; /* where they are written to as well, and found after a restart; NULL */
     uint64_t cache_limit;  /* bytes there */
+    void (*stepped)(void *user); /* after each step, when its requests were told; NULL: nobody */
+    void *user;
 } EngineOptions;
 
 /* Memory that slots and context take is ssmc_program_memory's, before anything is taken. */
@@ -66,8 +68,9 @@ typedef struct {
     double waited, first, seconds; /* in the queue; to the first id; all of it: from submit on */
 } EngineResult;
 
-/* What is asked for. The functions are called on the engine's thread, one at a time for one
- * request, and must not wait: what they take, all requests wait for. */
+/* What is asked for. The functions are called on threads of the engine, one at a time for one
+ * request but several at the same time for several, and must not wait: what they take, all requests
+ * wait for. */
 typedef struct {
     const char *client; /* the queue is fair between clients: key or address; NULL: of none */
     const int32_t *ids; /* [count] the prompt, at least 1; copied, as marks are */

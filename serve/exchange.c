@@ -122,7 +122,7 @@ exchange_wake(Exchange *ex)
     if (!ex->asleep)
         return;
     ex->asleep = false;
-    http_wake(ex->connection);
+    wakes_add(ex->server->wakes, ex);
 }
 
 /* A client that has closed its side is taken for gone: it could read, but none that this server

@@ -137,14 +137,27 @@ drain(Server *s)
         nanosleep(&pause, NULL);
 }
 
+/* Once or more. */
+static void
+stop_threads(Server *s)
+{
+    if (s->work)
+        work_stop(s->work);
+    wakes_stop(s->wakes);
+}
+
+static void
+on_step(void *user)
+{
+    const Server *s = user;
+    wakes_flush(s->wakes);
+}
+
 static int
 run(Server *s, ServeOptions *o, const sigset_t *mine)
 {
     char address[128];
     const char *why = NULL;
-    s->work = work_open();
-    if (!s->work)
-        return fault("cannot start a thread: %s", strerror(errno));
     const int wanted = o->connections;
     o->connections = connections_possible(wanted);
     Http *http = http_open(s, address, sizeof address, &why);
@@ -158,7 +171,7 @@ run(Server *s, ServeOptions *o, const sigset_t *mine)
                  wanted, o->connections);
     watch(s, http, mine);
     drain(s);
-    work_stop(s->work);
+    stop_threads(s);
     http_close(http);
     log_line(s->log, "ended");
     return 0;
@@ -176,15 +189,21 @@ serve(const ServeOptions *options)
         return fault("cannot write the log %s: %s", o.log, strerror(errno));
     int status = FAILED;
     server_fill(&s, &o);
-    if (engine_open(&o.engine, &s.engine) == SSMC_OK)
+    o.engine.stepped = on_step;
+    o.engine.user = &s;
+    s.work = work_open();
+    s.wakes = s.work ? wakes_open() : NULL;
+    if (!s.wakes)
+        fault("cannot start a thread: %s", strerror(errno));
+    else if (engine_open(&o.engine, &s.engine) == SSMC_OK)
         status = run(&s, &o, &mine);
     else
         fault("%s", ssmc_error());
-    if (s.work)
-        work_stop(s.work);
+    stop_threads(&s);
     if (s.engine)
         engine_close(s.engine);
     work_free(s.work);
+    wakes_free(s.wakes);
     log_close(s.log);
     server_empty(&s);
     return status;

@@ -1,8 +1,9 @@
 /* serve/server.h -- private to serve/: a request of HTTP on its way through the server.
  *
  * Threads: a connection belongs to one thread of the pool, which reads its requests, asks the
- * engine, and sends answers. The engine's thread tells what comes of them: it writes into the
- * exchange under its lock and wakes the connection, which sleeps where it has nothing to send. */
+ * engine, and sends answers. The engine's threads tell what comes of them: they write into the
+ * exchange under its lock, and after the step the connections that slept as they had nothing to send
+ * are woken. */
 #ifndef SSMC_SERVE_SERVER_H
 #define SSMC_SERVE_SERVER_H
 
@@ -15,6 +16,7 @@
 #include "serve/metrics.h"
 #include "serve/request.h"
 #include "serve/serve.h"
+#include "serve/wake.h"
 #include "serve/work.h"
 
 typedef struct Server Server;
@@ -26,6 +28,7 @@ struct Server {
     Engine *engine;
     Log *log;
     Work *work;
+    Wakes *wakes;
     Metrics metrics;
     int64_t vocab;
     GrammarVocab *words; /* bytes of the ids, for grammars */
@@ -37,6 +40,7 @@ struct Server {
     atomic_bool draining;
     atomic_size_t bodies;              /* bytes of bodies that are here */
     atomic_int connections, exchanges; /* open; not freed yet */
+    atomic_int telling;                /* choices whose ids come */
     atomic_ullong requests;            /* so far: part of ids */
     uint64_t salt;                     /* of ids and seeds */
 };
@@ -72,7 +76,7 @@ struct Exchange {
     double woken;   /* rt_now, when it was for an id of the answer; 0: never */
     double looked;  /* rt_now, when its socket was looked at */
     bool away;      /* a thread of work has it: the connection leaves it alone */
-    Exchange *next; /* there */
+    Exchange *next; /* there, or of those that are to be woken */
     void (*job)(Exchange *ex);
     Answer *answer;
     int status;
@@ -87,7 +91,7 @@ Exchange *exchange_new(Server *server);
 void exchange_take(Exchange *ex);
 /* The last one frees it, and writes its line of the log. */
 void exchange_drop(Exchange *ex);
-/* Under its lock: there is something new to send. */
+/* Under its lock: there is something new to send, once wakes_flush was called. */
 void exchange_wake(Exchange *ex);
 /* Whether nobody wants the answer any more, by a look at the socket. Any thread. */
 bool exchange_gone(Exchange *ex);

@@ -45,6 +45,7 @@ work_thread(void *user)
         ex->away = false;
         exchange_wake(ex);
         pthread_mutex_unlock(&ex->lock);
+        wakes_flush(ex->server->wakes);
         exchange_drop(ex);
     }
     return NULL;
