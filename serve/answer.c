@@ -234,6 +234,7 @@ answer_begin(Exchange *ex, const Dialect *dialect, Prompt *prompts, int n)
     const bool stream = r->value[REQ_stream].i != 0;
     ex->status = 200;
     ex->type = stream ? "text/event-stream; charset=utf-8" : type_json;
+    wakes_watch(ex->server->wakes, ex);
     pthread_mutex_lock(&ex->lock);
     ex->stream = stream;
     pthread_mutex_unlock(&ex->lock);

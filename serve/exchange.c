@@ -1,9 +1,7 @@
 /* serve/exchange.c -- a request and its response: made, refused, answered, logged and freed. */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "serve/answer.h"
 
@@ -130,18 +128,8 @@ exchange_wake(Exchange *ex)
 bool
 exchange_gone(Exchange *ex)
 {
-    static const double OFTEN = 5e-3; /* seconds: steps of a small model are shorter */
-    char byte;
-    const double now = rt_now();
     pthread_mutex_lock(&ex->lock);
-    const bool looks = ex->fd >= 0 && now - ex->looked >= OFTEN;
-    ssize_t n = ex->fd < 0 ? 0 : 1;
-    if (looks) {
-        ex->looked = now;
-        n = recv(ex->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    }
-    const bool gone = ex->fault.status || n == 0 ||
-                      (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    const bool gone = atomic_load(&ex->gone) || ex->fd < 0 || ex->fault.status;
     pthread_mutex_unlock(&ex->lock);
     return gone;
 }

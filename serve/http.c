@@ -397,6 +397,7 @@ on_end(void *user, struct MHD_Connection *connection, void **state,
     if (!ex)
         return;
     *state = NULL;
+    wakes_forget(ex->server->wakes, ex);
     pthread_mutex_lock(&ex->lock);
     ex->fd = -1;
     ex->asleep = false;

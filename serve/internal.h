@@ -146,6 +146,12 @@ typedef struct {
     float *logits;  /* [wanted,vocab] */
     Row *row;       /* [wanted] */
     int32_t id;     /* drawn after them, where no logits are wanted */
+    bool last;      /* they end the text */
+    bool draws;     /* an id is drawn after them */
+    bool drew;      /* one was drawn, which is not the end */
+    bool over;      /* the request ends: how, and where it failed why */
+    EngineEnd end;
+    const char *error;
 } Portion;
 bool request_draws(const Portion *portion); /* an id is drawn after it */
 

@@ -47,12 +47,11 @@ resume_begin(Engine *e, Request *r, int slot)
     State *state = NULL;
     if (r->paused)
         return ssmc_rewind(e->session, slot, r->paused);
-    ssmc_status status = ssmc_reset(e->session, slot);
-    if (status != SSMC_OK || !keeps_states(e))
-        return status;
+    if (!keeps_states(e))
+        return ssmc_reset(e->session, slot);
     r->known = prefix_find(e->prefixes, r->text, r->asked.count - 1, &state);
-    if (state && state->tokens <= most_cached(r))
-        status = go_on(e, r, slot, state);
+    const bool goes_on = state && state->tokens <= most_cached(r);
+    const ssmc_status status = goes_on ? go_on(e, r, slot, state) : ssmc_reset(e->session, slot);
     prefix_learn(e->prefixes, r->text, r->asked.count - 1);
     follow_begin(e, r, most_cached(r));
     if (status == SSMC_OK && !r->leader && e->spill && most_cached(r) - r->fed >= FOLLOW_WORTH)

@@ -61,7 +61,9 @@ struct Exchange {
     const char *key;     /* that it came with, of the options; NULL: none */
     double since, until; /* rt_now, when its head was there, and when its connection was done */
     int64_t created;     /* seconds since 1970 */
-    unsigned long long number;
+    uint64_t number;
+    atomic_bool gone; /* the client has closed its side (wake.h) */
+    Exchange *watched_next, **watched_link; /* there; NULL: it is not watched */
     StrBuf body;
     Body request;
     Fault fault;  /* what it is refused for */
@@ -74,7 +76,6 @@ struct Exchange {
     int fd;         /* -1: the connection is through with it */
     bool asleep;    /* the connection waits to be woken */
     double woken;   /* rt_now, when it was for an id of the answer; 0: never */
-    double looked;  /* rt_now, when its socket was looked at */
     bool away;      /* a thread of work has it: the connection leaves it alone */
     Exchange *next; /* there, or of those that are to be woken */
     void (*job)(Exchange *ex);

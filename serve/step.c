@@ -227,55 +227,98 @@ append(Request *r, int32_t id)
     return true;
 }
 
+static void
+end_with(Portion *p, EngineEnd end, const char *error)
+{
+    p->over = true;
+    p->end = end;
+    p->error = error;
+}
+
 /* An id is drawn and told. */
 static void
-draw(Engine *e, const Portion *p)
+draw(const Engine *e, Portion *p)
 {
     Request *r = p->request;
     const Row *row = p->wanted ? &p->row[p->wanted - 1] : NULL;
     const int32_t id = row ? row->id : p->id;
     if (row && row->refused) {
-        engine_end(e, r, ENGINE_failed, row->refused);
+        end_with(p, ENGINE_failed, row->refused);
         return;
     }
     r->first = r->first > 0 ? r->first : rt_now();
     if (!r->asked.ignore_eos && is_eos(e, id)) {
-        engine_end(e, r, ENGINE_eos, NULL);
+        end_with(p, ENGINE_eos, NULL);
         return;
     }
     const EngineToken token = ranked(id, text_count(r), row);
     if (!append(r, id)) {
-        engine_end(e, r, ENGINE_failed, "no memory for more ids");
+        end_with(p, ENGINE_failed, "no memory for more ids");
         return;
     }
-    e->drawn++;
-    const bool more = tell(r, &token);
-    const bool full = r->drawn == r->asked.most || text_count(r) >= e->options.room;
-    if (!more || full)
-        engine_end(e, r, more ? ENGINE_length : ENGINE_enough, NULL);
+    p->drew = true;
+    if (!tell(r, &token))
+        end_with(p, ENGINE_enough, NULL);
+    else if (r->drawn == r->asked.most || text_count(r) >= e->options.room)
+        end_with(p, ENGINE_length, NULL);
 }
 
+/* Touches its own request alone. */
 static void
-deliver(Engine *e, const Portion *p)
+deliver(const Engine *e, Portion *p)
+{
+    if (p->request->asked.prompt_too && !tell_prompt(p))
+        end_with(p, ENGINE_enough, NULL);
+    else if (p->last && p->draws)
+        draw(e, p);
+    else if (p->last)
+        end_with(p, ENGINE_length, NULL);
+}
+
+typedef struct {
+    const Engine *engine;
+    Portion *portion;
+    int count;
+} Some;
+
+static void
+deliver_some(void *user, int thread, int threads)
+{
+    const Some *some = user;
+    for (int i = thread; i < some->count; i += threads)
+        deliver(some->engine, &some->portion[i]);
+}
+
+/* The portion was fed. */
+static void
+advance(Engine *e, Portion *p)
 {
     Request *r = p->request;
-    const bool last = is_last(p), drawing = request_draws(p);
     const int64_t left = r->asked.count - r->fed;
     const int64_t of_prompt = left < 0 ? 0 : left < p->count ? left : p->count;
+    p->last = is_last(p);
+    p->draws = request_draws(p);
+    p->drew = p->over = false;
     e->read += (uint64_t)of_prompt;
     e->ahead += r->asked.idle ? (uint64_t)of_prompt : 0;
     r->fed += p->count;
     resume_fed(e, r, p->slot);
-    if (r->asked.prompt_too && !tell_prompt(p)) {
-        engine_end(e, r, ENGINE_enough, NULL);
-        return;
+}
+
+/* Requests are told over the threads of the session: their texts and events are made there. */
+static void
+deliver_all(Engine *e, Portion *portion, int count)
+{
+    enum { A_TELLING = 2048 }; /* takes as long as a look at so many numbers */
+    Some some = {e, portion, count};
+    for (int i = 0; i < count; i++)
+        advance(e, &portion[i]);
+    rt_session_share(e->session, deliver_some, &some, (int64_t)count * A_TELLING);
+    for (int i = 0; i < count; i++) {
+        e->drawn += portion[i].drew;
+        if (portion[i].over)
+            engine_end(e, portion[i].request, portion[i].end, portion[i].error);
     }
-    if (!last)
-        return;
-    if (drawing)
-        draw(e, p);
-    else
-        engine_end(e, r, ENGINE_length, NULL);
 }
 
 /* ---- faults -------------------------------------------------------------------------------- */
@@ -294,7 +337,7 @@ retry_alone(Engine *e)
             continue;
         }
         rows_settle(e, p->row, p->wanted);
-        deliver(e, p);
+        deliver_all(e, p, 1);
     }
 }
 
@@ -334,8 +377,7 @@ step_run(Engine *e)
     if (status == SSMC_OK) {
         measure(e, seconds);
         rows_settle(e, e->rows.row, e->rows.count);
-        for (int i = 0; i < e->nportions; i++)
-            deliver(e, &e->portion[i]);
+        deliver_all(e, e->portion, e->nportions);
     } else {
         retry_alone(e);
     }
