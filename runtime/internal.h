@@ -140,6 +140,7 @@ typedef struct RtPool RtPool;
 ssmc_status rt_pool_open(int threads, RtPool **out);
 void rt_pool_close(RtPool *pool); /* in any process */
 /* SSMC_BAD_ARGUMENT: this process is a fork of the one that opened it, and has not its threads. */
+bool rt_pool_is_here(const RtPool *pool); /* a fork has the pool but not its threads */
 ssmc_status rt_pool_check(const RtPool *pool);
 int rt_pool_threads(const RtPool *pool);
 /* work(user, i, threads) on every thread, in the mode of float_mode.h; returns when all are done.

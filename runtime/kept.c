@@ -201,7 +201,7 @@ rt_kept_put(ssmc_session *s, int seq, int state, int64_t tokens, const char **fr
     RtKeptWalk w = rt_kept_walk(s, seq, state, tokens);
     ssmc_status status = SSMC_OK;
     for (; status == SSMC_OK && rt_kept_next(&w); *from += w.bytes)
-        status = s->device->put(s->queue, w.at, *from, w.bytes);
+        status = rt_session_put(s, w.at, *from, w.bytes);
     return status;
 }
 

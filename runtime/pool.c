@@ -17,8 +17,9 @@
 #include "runtime/internal.h"
 
 /* How often a thread looks for work before it sleeps: PAUSES times with a pause after each, a few
- * microseconds in all, then YIELDS times with the core offered to other threads. */
-enum { PAUSES = 100, YIELDS = 100 };
+ * microseconds in all, then YIELDS times with the core offered to other threads: about a
+ * millisecond, as to be woken takes longer than what lies between two calls of a session. */
+enum { PAUSES = 100, YIELDS = 3000 };
 
 typedef struct {
     RtPool *pool;
@@ -233,9 +234,8 @@ rt_pool_open(int threads, RtPool **out)
         started + 1, threads, strerror(error));
 }
 
-/* A fork has the pool but not its threads. */
-static bool
-is_here(const RtPool *pool)
+bool
+rt_pool_is_here(const RtPool *pool)
 {
     return pool->threads == 1 || pool->process == getpid();
 }
@@ -243,7 +243,7 @@ is_here(const RtPool *pool)
 ssmc_status
 rt_pool_check(const RtPool *pool)
 {
-    if (is_here(pool))
+    if (rt_pool_is_here(pool))
         return SSMC_OK;
     return rt_fail(SSMC_BAD_ARGUMENT,
                    "the session's %d threads run in process %ld, which opened it, and not in this "
@@ -267,7 +267,7 @@ rt_pool_close(RtPool *pool)
 {
     if (!pool)
         return;
-    if (is_here(pool)) /* else there are no threads to wait for */
+    if (rt_pool_is_here(pool)) /* else there are no threads to wait for */
         stop_all(pool);
     free(pool->workers);
     free(pool);

@@ -224,7 +224,7 @@ double rt_now(void); /* seconds, monotonic */
  * of arithmetic; returns when all are done. size: numbers that are looked at in all; few are worth
  * one thread alone. */
 typedef void RtWork(void *user, int thread, int threads);
-void rt_session_share(ssmc_session *session, RtWork *work, void *user, int64_t size);
+void rt_session_share(const ssmc_session *session, RtWork *work, void *user, int64_t size);
 
 /* The GPU that models would run on. */
 typedef struct {

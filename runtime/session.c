@@ -443,14 +443,56 @@ work_shared(void *user, int thread, int threads)
 }
 
 void
-rt_session_share(ssmc_session *s, RtWork *work, void *user, int64_t size)
+rt_session_share(const ssmc_session *s, RtWork *work, void *user, int64_t size)
 {
     enum { WORTH_A_BARRIER = 1 << 15 };
     Shared shared = {work, user, rt_float_mode()};
-    if (size < WORTH_A_BARRIER || rt_pool_threads(s->pool) == 1)
+    if (size < WORTH_A_BARRIER || rt_pool_threads(s->pool) == 1 || !rt_pool_is_here(s->pool))
         work(user, 0, 1);
     else
         rt_pool_run(s->pool, work_shared, &shared);
+}
+
+typedef struct {
+    char *to;
+    const char *from;
+    size_t bytes;
+} Copy;
+
+static void
+copy_some(void *user, int thread, int threads)
+{
+    const Copy *c = user;
+    const size_t lines = (c->bytes + RT_LINE - 1) / RT_LINE, n = (size_t)threads;
+    const size_t begin = lines * (size_t)thread / n * RT_LINE;
+    const size_t end = lines * ((size_t)thread + 1) / n * RT_LINE;
+    memcpy(c->to + begin, c->from + begin, (end < c->bytes ? end : c->bytes) - begin);
+}
+
+static void
+copy(const ssmc_session *s, char *to, const char *from, size_t bytes)
+{
+    enum { A_NUMBER = 16 }; /* bytes that are copied while one is looked at */
+    Copy all = {to, from, bytes};
+    rt_session_share(s, copy_some, &all, (int64_t)(bytes / A_NUMBER));
+}
+
+ssmc_status
+rt_session_put(const ssmc_session *s, char *there, const char *here, size_t bytes)
+{
+    if (s->device->apart)
+        return s->device->put(s->queue, there, here, bytes);
+    copy(s, there, here, bytes);
+    return SSMC_OK;
+}
+
+ssmc_status
+rt_session_get(const ssmc_session *s, char *here, const char *there, size_t bytes)
+{
+    if (s->device->apart)
+        return s->device->get(s->queue, here, there, bytes);
+    copy(s, here, there, bytes);
+    return SSMC_OK;
 }
 
 /* ---- looking inside ------------------------------------------------------------------------ */

@@ -99,6 +99,9 @@ struct ssmc_session {
 
 ssmc_status rt_session_check(const ssmc_session *s, int seq); /* there is such a sequence */
 char *rt_session_states(const ssmc_session *s, int seq);      /* there, [state_stride] bytes */
+/* As the device's put and get; where all memory is the host's, over the session's threads. */
+ssmc_status rt_session_put(const ssmc_session *s, char *there, const char *here, size_t bytes);
+ssmc_status rt_session_get(const ssmc_session *s, char *here, const char *there, size_t bytes);
 /* The next passes are of this entry, by its number, and in this slot, which is 1 of the entry for
  * single tokens alone: input, seg, and what is copied of them. */
 void rt_session_tell(ssmc_session *s, int entry, int slot);
@@ -130,7 +133,7 @@ size_t rt_kept_bytes(const ssmc_program *program, int64_t tokens);
 /* A walk over these rows in the order of their tokens, a piece for each range that lies together in
  * the session:
  *     for (RtKeptWalk w = rt_kept_walk(s, seq, state, tokens); rt_kept_next(&w);)
- *         status = s->device->get(s->queue, to, w.at, w.bytes); */
+ *         status = rt_session_get(s, to, w.at, w.bytes); */
 typedef struct {
     char *at; /* the piece, there */
     size_t bytes;

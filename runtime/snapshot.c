@@ -44,13 +44,12 @@ keep(const ssmc_session *s, int seq, ssmc_checkpoint *c)
 {
     const ssmc_program *p = s->model->program;
     const int64_t tokens = s->sequence[seq].tokens;
-    ssmc_status status =
-        s->device->get(s->queue, c->states, rt_session_states(s, seq), p->state_stride);
+    ssmc_status status = rt_session_get(s, c->states, rt_session_states(s, seq), p->state_stride);
     char *to = c->states + p->state_stride;
     for (int i = 0; i < p->abi->nstates; i++) {
         RtKeptWalk w = rt_kept_walk(s, seq, i, tokens);
         for (; status == SSMC_OK && rt_kept_next(&w); to += w.bytes)
-            status = s->device->get(s->queue, to, w.at, w.bytes);
+            status = rt_session_get(s, to, w.at, w.bytes);
     }
     c->tokens = tokens;
     return status;
@@ -114,7 +113,7 @@ ssmc_rewind(ssmc_session *s, int seq, const ssmc_checkpoint *c)
     if (status == SSMC_OK)
         status = rt_kept_clear(s, seq, c->tokens);
     if (status == SSMC_OK)
-        status = s->device->put(s->queue, rt_session_states(s, seq), c->states, p->state_stride);
+        status = rt_session_put(s, rt_session_states(s, seq), c->states, p->state_stride);
     for (int i = 0; i < p->abi->nstates && status == SSMC_OK; i++)
         status = rt_kept_put(s, seq, i, c->tokens, &from);
     if (status == SSMC_OK)

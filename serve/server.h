@@ -2,8 +2,8 @@
  *
  * Threads: a connection belongs to one thread of the pool, which reads its requests, asks the
  * engine, and sends answers. The engine's threads tell what comes of them: they write into the
- * exchange under its lock, and after the step the connections that slept as they had nothing to send
- * are woken. */
+ * exchange under its lock, and after the step the connections that slept as they had nothing to
+ * send are woken. */
 #ifndef SSMC_SERVE_SERVER_H
 #define SSMC_SERVE_SERVER_H
 
@@ -62,7 +62,7 @@ struct Exchange {
     double since, until; /* rt_now, when its head was there, and when its connection was done */
     int64_t created;     /* seconds since 1970 */
     uint64_t number;
-    atomic_bool gone; /* the client has closed its side (wake.h) */
+    atomic_bool gone;                       /* the client has closed its side (wake.h) */
     Exchange *watched_next, **watched_link; /* there; NULL: it is not watched */
     StrBuf body;
     Body request;

@@ -1,6 +1,6 @@
 /* serve/wake.h -- private to serve/: a thread that stands between the engine and the sockets of
- * those who wait for it. A call of the system for each id of each request, to wake its connection or
- * to see whether its client is still there, takes as long as the id's share of a small model's
+ * those who wait for it. A call of the system for each id of each request, to wake its connection
+ * or to see whether its client is still there, takes as long as the id's share of a small model's
  * step; the thread does the first once a step for all, and is told of the second. */
 #ifndef SSMC_SERVE_WAKE_H
 #define SSMC_SERVE_WAKE_H
@@ -17,7 +17,8 @@ void wakes_flush(Wakes *wakes);
  * be before it is closed. */
 void wakes_watch(Wakes *wakes, Exchange *ex);
 void wakes_forget(Wakes *wakes, Exchange *ex); /* not watched: nothing */
-void wakes_stop(Wakes *wakes); /* wakes the rest, and from now on each as it is added; once or more */
+void
+wakes_stop(Wakes *wakes); /* wakes the rest, and from now on each as it is added; once or more */
 void wakes_free(Wakes *wakes); /* once nobody calls any more; NULL: nothing */
 
 #endif
