@@ -230,6 +230,17 @@ serve_model(Job *job, const Options *o, ServeOptions *serving)
     return status;
 }
 
+/* Threads of a model work together and wait for the slowest: where there are many cores, some are
+ * left to connections. */
+static void
+leave_cores(const Options *o, Job *job)
+{
+    enum { ONE_OF = 8 };
+    const char *asked = opt_text(o, OPT_threads);
+    if (!asked || strtol(asked, NULL, 10) == 0)
+        job->threads -= job->threads / ONE_OF;
+}
+
 int
 cmd_serve(Options *o)
 {
@@ -240,6 +251,7 @@ cmd_serve(Options *o)
     if (status == EXIT_DONE)
         status = model_describe_any(&job, o);
     if (status == EXIT_DONE) {
+        leave_cores(o, &job);
         serving.name = model_name(&job, o);
         status =
             opt_given(o, OPT_check) ? check(&job, o, &serving) : serve_model(&job, o, &serving);

@@ -105,9 +105,6 @@ read_grammar(Answer *answer)
     if (!answer->grammar)
         refuse(ex, 400, param, NULL, "%s", why ? why : "there is no such grammar");
     free(why);
-    answer->mask = calloc((size_t)s->vocab / 64 + 1, sizeof *answer->mask);
-    if (!answer->mask)
-        die_no_memory((size_t)s->vocab / 8);
     return answer->grammar != NULL;
 }
 
@@ -319,7 +316,6 @@ answer_free(Answer *answer)
     free(answer->choices);
     prompts_free(answer->prompts, answer->nprompts);
     grammars_give_back(answer->ex->server->grammars, answer->kept);
-    free(answer->mask);
     free(answer->stops);
     sb_free(&answer->head);
     free(answer);

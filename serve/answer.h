@@ -36,6 +36,7 @@ typedef struct {
     bool left; /* the client has gone (set on the engine's thread) */
     TokText *text;
     GrammarMatch *match; /* NULL: any id may come */
+    uint64_t *mask;      /* [vocab / 64 + 1] of the ids that may, where there is a match */
     bool over;           /* the grammar's text is whole, and no id says so */
     ChatParser *parser;  /* NULL: the text is the content */
     StrBuf raw;          /* the text, an echoed prompt first */
@@ -87,7 +88,6 @@ struct Answer {
     size_t longest;
     const Grammar *grammar; /* NULL: none */
     KeptGrammar *kept;      /* it is of this; NULL: it is the server's */
-    uint64_t *mask;         /* [(vocab+63)/64] */
     bool ends;              /* ids that end a text are looked at */
 };
 

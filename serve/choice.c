@@ -1,6 +1,6 @@
 /* serve/choice.c -- one choice of an answer: ids of the engine become text, the text is searched
  * for stops and read as a message, and what is certain is told. All but choice_submit runs on the
- * engine's thread. */
+ * engine's threads, of one choice on one at a time. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,7 +206,7 @@ static void
 mask_logits(const Choice *c, float *logits, int64_t vocab, bool may_end)
 {
     const EngineOptions *o = &c->ex->server->o->engine;
-    const uint64_t *mask = c->answer->mask;
+    const uint64_t *mask = c->mask;
     float ends[16];
     const size_t n =
         may_end && c->answer->ends ? (o->neos < COUNT_OF(ends) ? o->neos : COUNT_OF(ends)) : 0;
@@ -233,7 +233,7 @@ on_shape(void *user, float *logits, int64_t vocab, const char **why)
 {
     Choice *c = user;
     const Body *r = &c->ex->request;
-    uint64_t *mask = c->answer->mask;
+    uint64_t *mask = c->mask;
     bool may_end = false;
     for (int i = 0; i < r->nbias; i++)
         logits[r->bias[i].id] += r->bias[i].bias;
@@ -328,8 +328,12 @@ choice_open(Choice *c, Answer *answer, int index)
     const Prompt *prompt = &answer->prompts[index / answer->per];
     *c = (Choice){.ex = ex, .answer = answer, .prompt = prompt, .index = index, .stop = -1};
     c->text = tok_text_new(s->o->tok, true);
-    if (answer->grammar)
+    if (answer->grammar) {
         c->match = grammar_match_new(answer->grammar, s->words);
+        c->mask = calloc((size_t)s->vocab / 64 + 1, sizeof *c->mask);
+        if (!c->mask)
+            die_no_memory((size_t)s->vocab / 8);
+    }
     if (r->endpoint == ENDPOINT_chat)
         c->parser = chat_parser_new(s->o->chat, r->tools ? r->value[REQ_tools].json : NULL,
                                     prompt->text, prompt->len, tell, c);
@@ -344,6 +348,7 @@ choice_free(Choice *c)
     tok_text_free(c->text);
     if (c->match)
         grammar_match_free(c->match);
+    free(c->mask);
     if (c->parser)
         chat_parser_free(c->parser);
     for (int i = 0; i < c->nprobs; i++)

@@ -111,7 +111,7 @@ rows_place(Engine *e)
     return false;
 }
 
-/* What a request's own function makes of its logits: on the engine's thread, one by one. */
+/* What a request's own function makes of its logits. */
 static void
 shape(const Engine *e, Row *row)
 {
@@ -129,6 +129,7 @@ static void
 settle(const Engine *e, Row *row)
 {
     const Request *r = row->request;
+    shape(e, row);
     if (r->asked.top >= 0) {
         row->log_sum = logits_log_sum(row->logits, e->vocab);
         row->ntop =
@@ -159,8 +160,6 @@ void
 rows_settle(Engine *e, Row *row, int64_t count)
 {
     Some some = {e, row, count};
-    for (int64_t i = 0; i < count; i++)
-        shape(e, &row[i]);
     if (count > 0)
         rt_session_share(e->session, settle_some, &some, count * e->vocab);
 }
