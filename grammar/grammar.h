@@ -21,6 +21,8 @@ Grammar *grammar_from_json(void); /* any JSON object */
 Grammar *grammar_read_gbnf(const char *path, const char *text, size_t len, char **why);
 Grammar *grammar_read_schema(const char *path, const char *text, size_t len, char **why);
 void grammar_free(Grammar *grammar);
+/* Of memory: itself, and what it has learnt of vocabularies so far. */
+size_t grammar_bytes(const Grammar *grammar);
 
 /* The bytes of every id, made once for a tokenizer; read-only, threads may share it. */
 typedef struct GrammarVocab GrammarVocab;

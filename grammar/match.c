@@ -11,7 +11,7 @@
 #include "grammar/automaton.h"
 
 enum {
-    MOST_MEMORY = 1 << 28, /* bytes that a Memo may have; more is found again each time */
+    MOST_MEMORY = 1 << 26, /* bytes that a Memo may have; more is found again each time */
     MOST_WORK = 1 << 25,   /* places that one walk may follow */
 };
 

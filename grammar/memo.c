@@ -37,6 +37,21 @@ memo_of(const Grammar *grammar, const GrammarVocab *vocab)
     return memo;
 }
 
+size_t
+grammar_bytes(const Grammar *grammar)
+{
+    Grammar *g = (Grammar *)grammar;
+    const size_t states = g->nstates, calls = g->call_at[states];
+    size_t bytes = sizeof *g + calls * sizeof *g->calls +
+                   states * (g->nclasses * sizeof *g->next + sizeof *g->call_at + sizeof *g->flags);
+    pthread_mutex_lock(&g->lock);
+    for (const Memo *memo = g->memos; memo; memo = memo->next)
+        bytes += sizeof *memo + states * (sizeof *memo->kind_of + sizeof *memo->loops) +
+                 memo->nkinds * sizeof *memo->roots + atomic_load(&memo->bytes);
+    pthread_mutex_unlock(&g->lock);
+    return bytes;
+}
+
 void
 found_free(Found *found)
 {

@@ -7,7 +7,8 @@
 
 #include "ir/util.h"
 
-enum { MOST_KEPT = 32 };
+/* All together; the newest is kept in any case. */
+enum { MOST_KEPT = 1024, MOST_BYTES = 1 << 28 };
 
 struct KeptGrammar {
     KeptGrammar *next; /* asked for longer ago */
@@ -47,20 +48,24 @@ find(Grammars *g, bool schema, const char *text, size_t len)
     return NULL;
 }
 
-/* Puts it first; the last goes where there are too many. */
+/* Puts it first; the last go where there are too many. */
 static void
 put_first(Grammars *g, KeptGrammar *kept)
 {
     kept->next = g->first;
     g->first = kept;
     int n = 0;
-    for (KeptGrammar **at = &g->first; *at; at = &(*at)->next) {
-        if (++n <= MOST_KEPT)
-            continue;
+    size_t bytes = 0;
+    KeptGrammar **at = &g->first;
+    for (; *at; at = &(*at)->next) {
+        bytes += grammar_bytes((*at)->grammar) + (*at)->len;
+        if (++n > 1 && (n > MOST_KEPT || bytes > MOST_BYTES))
+            break;
+    }
+    while (*at) {
         KeptGrammar *last = *at;
-        *at = NULL;
+        *at = last->next;
         drop(last);
-        return;
     }
 }
 

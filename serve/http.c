@@ -21,7 +21,7 @@
 enum { IDLE = 60, HEAD = 30, BODY = 120 };
 /* Threads, and bytes of a connection: a head has room there, and a piece of a stream. */
 enum { POOL = 4, CONNECTION_BYTES = 16384 };
-/* Bytes of a body that another thread reads; so many of the greatest length may be here. */
+/* Bytes of a body that take long to read; so many of the greatest length may be here. */
 enum { LONG = 1 << 14, BODIES = 32 };
 
 typedef enum { PHASE_first, PHASE_between, PHASE_body, PHASE_answer } Phase;
@@ -359,6 +359,20 @@ take_body(Exchange *ex, const char *bytes, size_t len)
     return ex->sent <= most;
 }
 
+/* Whether a thread of work is to read it: its ids, or the grammar that it may ask for, can take
+ * longer than others of this thread's connections should wait. */
+static bool
+takes_long(const Exchange *ex)
+{
+    static const char *const words[] = {"grammar", "schema", "tools"};
+    if (ex->body.len > LONG)
+        return true;
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (strstr(sb_text(&ex->body), words[i]))
+            return true;
+    return false;
+}
+
 static enum MHD_Result
 on_request(void *user, struct MHD_Connection *connection, const char *path, const char *method,
            const char *version, const char *bytes, size_t *len, void **state)
@@ -380,7 +394,7 @@ on_request(void *user, struct MHD_Connection *connection, const char *path, cons
         ex->sent = 0;
         enter_phase(http, connection, PHASE_answer);
         const bool asks = ex->route && !ex->fault.status;
-        if (asks && (ex->body.len <= LONG || !work_give(http->server->work, ex, ex->route->answer)))
+        if (asks && !(takes_long(ex) && work_give(http->server->work, ex, ex->route->answer)))
             ex->route->answer(ex);
     } else if (!work_has(ex)) {
         answer_pump(ex);

@@ -20,8 +20,10 @@ typedef struct {
     const char *key;  /* API key; NULL: none */
     const char *text; /* [text_len] that prompts are pieces of */
     size_t text_len;
-    bool chat;       /* /v1/chat/completions; else /v1/completions */
-    bool greedy;     /* all of them; else every second has temperature 0.8 and a seed */
+    bool chat;   /* /v1/chat/completions; else /v1/completions */
+    bool greedy; /* all of them; else every second has temperature 0.8 and a seed */
+    struct json_object
+        *schemas;    /* a list of JSON schemas, which requests take in turn; NULL: none */
     bool ignore_eos; /* answers have as many tokens as they may have */
     int distinct;    /* requests */
     int prompt[2];   /* characters: least, most */
@@ -52,6 +54,8 @@ typedef struct {
 /* [options->distinct]; owns. */
 Ask *asks_make(const LoadOptions *options);
 void asks_free(Ask *asks, int count);
+/* Of those that requests take in turn. */
+struct json_object *ask_schema(const LoadOptions *options, int index);
 
 /* ---- reply.c ---- */
 

@@ -22,6 +22,10 @@ static const char usage[] =
     "  --prompt LO-HI     bytes of a prompt (default 20-2000)\n"
     "  --tokens LO-HI     tokens of an answer at most (default 16-128)\n"
     "  --greedy           temperature 0 for all; else every second one has 0.8 and a seed\n"
+    "  --schemas FILE     a list of JSON schemas, which requests take in turn (json_schema)\n"
+    "  --answers FILE     writes the answers made alone there, each a line of JSON: index, "
+    "schema,\n"
+    "                     finish, text\n"
     "  --ignore-eos       answers have as many tokens as they may have (an extension of this "
     "server)\n"
     "  --seed N           of prompts and lengths (default 1)\n"
@@ -80,8 +84,20 @@ read_file(const char *path, size_t *len)
     return bytes.data;
 }
 
+static struct json_object *
+read_schemas(const char *path)
+{
+    size_t len = 0;
+    char *text = read_file(path, &len);
+    struct json_object *list = json_tokener_parse(text);
+    free(text);
+    if (!list || !json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0)
+        refuse("is no JSON list of schemas", path);
+    return list;
+}
+
 static void
-read_options(int argc, char **argv, LoadOptions *o, bool *json)
+read_options(int argc, char **argv, LoadOptions *o, bool *json, const char **answers)
 {
     static const struct option known[] = {
         {"host",       1, NULL, 'h'},
@@ -98,6 +114,8 @@ read_options(int argc, char **argv, LoadOptions *o, bool *json)
         {"key",        1, NULL, 'k'},
         {"pid",        1, NULL, 'i'},
         {"json",       0, NULL, 'j'},
+        {"schemas",    1, NULL, 'm'},
+        {"answers",    1, NULL, 'a'},
         {"text",       1, NULL, 'T'},
         {NULL,         0, NULL, 0  }
     };
@@ -148,6 +166,12 @@ read_options(int argc, char **argv, LoadOptions *o, bool *json)
             break;
         case 'j':
             *json = true;
+            break;
+        case 'm':
+            o->schemas = read_schemas(optarg);
+            break;
+        case 'a':
+            *answers = optarg;
             break;
         case 'T':
             o->text = read_file(optarg, &o->text_len);
@@ -268,6 +292,39 @@ print_json(const LoadOptions *o, const Report *r)
     json_object_put(root);
 }
 
+/* A text as the JSON string of a stream had it. */
+static struct json_object *
+text_of(const Answer *answer)
+{
+    Bytes quoted = {0};
+    bytes_add(&quoted, "\"", 1);
+    bytes_add(&quoted, answer->text.data, answer->text.len);
+    bytes_add(&quoted, "\"", 2);
+    struct json_object *text = json_tokener_parse(quoted.data);
+    free(quoted.data);
+    return text;
+}
+
+static void
+write_answers(const LoadOptions *o, const Ask *asks, const char *path)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        refuse("can't be written", path);
+    for (int i = 0; i < o->distinct; i++) {
+        struct json_object *line = json_object_new_object();
+        json_object_object_add(line, "index", json_object_new_int(i));
+        if (o->schemas)
+            json_object_object_add(line, "schema", json_object_get(ask_schema(o, i)));
+        json_object_object_add(line, "finish", json_object_new_string(asks[i].alone.finish));
+        json_object_object_add(line, "text", text_of(&asks[i].alone));
+        fprintf(f, "%s\n", json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN));
+        json_object_put(line);
+    }
+    if (fclose(f) != 0)
+        refuse("can't be written", path);
+}
+
 /* Each client has a connection. */
 static void
 raise_files(int clients)
@@ -295,7 +352,8 @@ main(int argc, char **argv)
     };
     static Report r;
     bool json = false;
-    read_options(argc, argv, &o, &json);
+    const char *answers = NULL;
+    read_options(argc, argv, &o, &json, &answers);
     raise_files(o.clients);
     Ask *asks = asks_make(&o);
     r.start = resident(o.pid);
@@ -306,11 +364,14 @@ main(int argc, char **argv)
         r.after = resident(o.pid);
         load_together(&o, asks, &r.together);
         r.end = resident(o.pid);
+        if (answers)
+            write_answers(&o, asks, answers);
         (json ? print_json : print_table)(&o, &r);
     }
     asks_free(asks, o.distinct);
     free((char *)o.text);
     free((char *)o.key);
+    json_object_put(o.schemas);
     return answered && r.together.failed == 0 && r.together.requests > 0 &&
                    r.together.equal == r.together.requests
                ? 0

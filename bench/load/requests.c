@@ -65,6 +65,13 @@ prompt_piece(const LoadOptions *o, uint64_t *state)
     return json_object_new_string_len(o->text + from, (int)(end - from));
 }
 
+struct json_object *
+ask_schema(const LoadOptions *o, int index)
+{
+    return json_object_array_get_idx(o->schemas,
+                                     (size_t)index % json_object_array_length(o->schemas));
+}
+
 static struct json_object *
 body_make(const LoadOptions *o, int index, uint64_t *state)
 {
@@ -82,6 +89,8 @@ body_make(const LoadOptions *o, int index, uint64_t *state)
     json_object_object_add(body, "temperature",
                            json_object_new_double(index % 2 && !o->greedy ? 0.8 : 0));
     json_object_object_add(body, "seed", json_object_new_int(index));
+    if (o->schemas)
+        json_object_object_add(body, "json_schema", json_object_get(ask_schema(o, index)));
     if (o->ignore_eos)
         json_object_object_add(body, "ignore_eos", json_object_new_boolean(true));
     json_object_object_add(body, "stream", json_object_new_boolean(true));
