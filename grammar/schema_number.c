@@ -1,7 +1,11 @@
 /* grammar/schema_number.c -- numbers between bounds, digit by digit: a text of digits is followed
  * along the digits of both bounds as long as it is the same; once it differs from one, that bound
- * no longer matters. Numbers with bounds are written without exponents. */
+ * no longer matters. Numbers with bounds are written without exponents, and near one that is not
+ * reached itself with no more digits than a double keeps apart: who reads them as such must not
+ * find them equal to it. */
+#include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,10 +97,21 @@ read_one(const Schema *s, json_object *schema, const Way *way, Keyword key, Boun
     const char *name = keyword_info[key].name, *text = json_object_to_json_string(value);
     if (!json_object_is_type(value, json_type_int) && !json_object_is_type(value, json_type_double))
         return schema_fault(s, way, name, "expected a number, not %s", text);
+    char shortest[40];
+    const char *number = text;
+    if (json_object_is_type(value, json_type_double)) { /* as it is compared, not as it is spelt */
+        int precision = DBL_DIG;
+        do
+            snprintf(shortest, sizeof shortest, "%.*g", precision, json_object_get_double(value));
+        while (strtod(shortest, NULL) != json_object_get_double(value) &&
+               precision++ < DBL_DECIMAL_DIG);
+        number = shortest;
+    }
     out->there = true;
-    out->negative = text[0] == '-';
+    out->negative = number[0] == '-';
     out->size.open = key == KEY_exclusiveMinimum || key == KEY_exclusiveMaximum;
-    if (!isfinite(json_object_get_double(value)) || !read_decimal(text + out->negative, &out->size))
+    if (!isfinite(json_object_get_double(value)) ||
+        !read_decimal(number + out->negative, &out->size))
         return schema_fault(
             s, way, name,
             "%s is not supported: numbers have up to 18 digits before the point and "
@@ -152,6 +167,7 @@ alternatives(const Schema *s)
 typedef struct {
     const char *lo, *hi;
     bool lo_open, hi_open;
+    int64_t most; /* digits behind the point */
 } Tight;
 
 /* Digits behind the point, `left` at most. first: at least one must come. */
@@ -186,9 +202,8 @@ part(const Schema *s, Tight t, bool integers)
     Expr *alt = alternatives(s);
     if (low && high)
         expr_add(s->arena, alt, expr_text(s->arena, ""));
-    if (!integers)
-        expr_add(s->arena, alt,
-                 SEQ(s, expr_text(s->arena, "."), part_digits(s, t, PART_DIGITS, true)));
+    if (!integers && t.most > 0)
+        expr_add(s->arena, alt, SEQ(s, expr_text(s->arena, "."), part_digits(s, t, t.most, true)));
     return alt;
 }
 
@@ -233,15 +248,29 @@ part_rule(Schema *s, Tight t, bool integers)
     return expr_rule(s->arena, rule, (SrcLoc){0});
 }
 
+/* Digits behind the point, where those before it are a bound's. */
+static int64_t
+part_most(const Decimal *bound)
+{
+    if (!bound->open || is_zero(bound))
+        return PART_DIGITS;
+    const int64_t whole = (int64_t)strlen(bound->whole);
+    return whole < DBL_DIG ? DBL_DIG - whole : 0;
+}
+
 /* Magnitudes from lo to hi, hi NULL: without bound. */
 static Expr *
 magnitudes(Schema *s, const Decimal *lo, const Decimal *hi, bool integers)
 {
     static const char nines[] = "999999999999999999";
     static const char ones[] = "100000000000000000";
-    const Tight none = {0}, low = {.lo = lo->part, .lo_open = lo->open};
-    const Tight high = {.hi = hi ? hi->part : NULL, .hi_open = hi && hi->open};
-    const Tight both = {low.lo, high.hi, low.lo_open, high.hi_open};
+    const Tight none = {.most = PART_DIGITS};
+    const Tight low = {.lo = lo->part, .lo_open = lo->open, .most = part_most(lo)};
+    const Tight high = {.hi = hi ? hi->part : NULL,
+                        .hi_open = hi && hi->open,
+                        .most = hi ? part_most(hi) : PART_DIGITS};
+    const Tight both = {low.lo, high.hi, low.lo_open, high.hi_open,
+                        low.most < high.most ? low.most : high.most};
     const Ends ends = {s, part_rule(s, low, integers), part_rule(s, high, integers),
                        part_rule(s, both, integers), part_rule(s, none, integers)};
     const size_t shortest = strlen(lo->whole), longest = hi ? strlen(hi->whole) : shortest;
