@@ -1,5 +1,6 @@
 /* driver/running.c -- options of running: how the next token is drawn, by how many threads, and how
  * many tokens a sequence can hold. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "driver/driver.h"
@@ -13,19 +14,23 @@ sampling_from(const Options *o, ssmc_sampling *how)
                            .top_p = v[OPT_top_p].num,
                            .min_p = v[OPT_min_p].num,
                            .repeat_penalty = v[OPT_repeat_penalty].num,
+                           .presence_penalty = v[OPT_presence_penalty].num,
+                           .frequency_penalty = v[OPT_frequency_penalty].num,
                            .seed = (uint64_t)v[OPT_seed].i};
     const struct {
         OptId id;
         bool ok;
         const char *want;
     } rules[] = {
-        {OPT_temperature,    v[OPT_temperature].num >= 0 && v[OPT_temperature].num <= 1e6,       "0 to 1e6" },
-        {OPT_top_k,          v[OPT_top_k].i >= 0 && v[OPT_top_k].i <= INT32_MAX,                 "0 or more"},
-        {OPT_top_p,          v[OPT_top_p].num >= 0 && v[OPT_top_p].num <= 1,                     "0 to 1"   },
-        {OPT_min_p,          v[OPT_min_p].num >= 0 && v[OPT_min_p].num <= 1,                     "0 to 1"   },
-        {OPT_repeat_penalty, v[OPT_repeat_penalty].num >= 0 && v[OPT_repeat_penalty].num <= 1e6,
-         "0 to 1e6"                                                                                         },
-        {OPT_tokens,         v[OPT_tokens].i >= 0,                                               "0 or more"},
+        {OPT_temperature,       v[OPT_temperature].num >= 0 && v[OPT_temperature].num <= 1e6,       "0 to 1e6"   },
+        {OPT_top_k,             v[OPT_top_k].i >= 0 && v[OPT_top_k].i <= INT32_MAX,                 "0 or more"  },
+        {OPT_top_p,             v[OPT_top_p].num >= 0 && v[OPT_top_p].num <= 1,                     "0 to 1"     },
+        {OPT_min_p,             v[OPT_min_p].num >= 0 && v[OPT_min_p].num <= 1,                     "0 to 1"     },
+        {OPT_repeat_penalty,    v[OPT_repeat_penalty].num >= 0 && v[OPT_repeat_penalty].num <= 1e6,
+         "0 to 1e6"                                                                                              },
+        {OPT_presence_penalty,  fabs(v[OPT_presence_penalty].num) <= 100,                           "-100 to 100"},
+        {OPT_frequency_penalty, fabs(v[OPT_frequency_penalty].num) <= 100,                          "-100 to 100"},
+        {OPT_tokens,            v[OPT_tokens].i >= 0,                                               "0 or more"  },
     };
     for (size_t i = 0; i < COUNT_OF(rules); i++) {
         if (rules[i].ok)

@@ -20,6 +20,7 @@ struct ssmc_sampler {
     Word *words;       /* owns: [vocab] */
     double *weights;   /* owns: [vocab], of the words that the filters leave */
     bool *seen;        /* owns: [vocab] */
+    int32_t *drawn;    /* owns: [vocab], how often each was */
     int32_t *seen_ids; /* owns: [vocab], of which nseen */
     int64_t nseen;
     uint64_t named; /* the newest call that named it */
@@ -50,6 +51,11 @@ check(const ssmc_sampling *how, int64_t vocab)
     if (!is_within(how->repeat_penalty, 0, DBL_MAX))
         return rt_fail(SSMC_BAD_ARGUMENT, "the repetition penalty is %g; expected 0 or more",
                        how->repeat_penalty);
+    if (!is_within(how->presence_penalty, -FLT_MAX, FLT_MAX) ||
+        !is_within(how->frequency_penalty, -FLT_MAX, FLT_MAX))
+        return rt_fail(SSMC_BAD_ARGUMENT,
+                       "the penalties of presence and frequency are %g and %g; expected numbers",
+                       how->presence_penalty, how->frequency_penalty);
     return SSMC_OK;
 }
 
@@ -69,8 +75,9 @@ ssmc_sampler_open(const ssmc_sampling *how, int64_t vocab, ssmc_sampler **out)
     s->words = calloc((size_t)vocab, sizeof *s->words);
     s->weights = calloc((size_t)vocab, sizeof *s->weights);
     s->seen = calloc((size_t)vocab, sizeof *s->seen);
+    s->drawn = calloc((size_t)vocab, sizeof *s->drawn);
     s->seen_ids = calloc((size_t)vocab, sizeof *s->seen_ids);
-    if (s->words && s->weights && s->seen && s->seen_ids) {
+    if (s->words && s->weights && s->seen && s->drawn && s->seen_ids) {
         *out = s;
         return SSMC_OK;
     }
@@ -86,11 +93,12 @@ ssmc_sampler_close(ssmc_sampler *s)
     free(s->words);
     free(s->weights);
     free(s->seen);
+    free(s->drawn);
     free(s->seen_ids);
     free(s);
 }
 
-/* ---- repetition ---------------------------------------------------------------------------- */
+/* ---- penalties ----------------------------------------------------------------------------- */
 
 void
 ssmc_sampler_see(ssmc_sampler *s, int32_t id)
@@ -101,19 +109,43 @@ ssmc_sampler_see(ssmc_sampler *s, int32_t id)
     s->seen_ids[s->nseen++] = id;
 }
 
+static void
+count_drawn(ssmc_sampler *s, int32_t id)
+{
+    ssmc_sampler_see(s, id);
+    s->drawn[id] += s->drawn[id] < INT32_MAX;
+}
+
 static bool
-penalises(const ssmc_sampler *s)
+repeats_cost(const ssmc_sampler *s)
 {
     return s->how.repeat_penalty != 0 && s->how.repeat_penalty != 1;
 }
 
-/* Keskar et al. 2019, CTRL, section 4.1, with the sign taken into account. Minus infinity is what a
- * word has that must not be drawn, and no other gets there. */
-static float
-penalised(const ssmc_sampler *s, float logit)
+static bool
+penalises(const ssmc_sampler *s)
 {
-    const double penalty = s->how.repeat_penalty;
-    const double moved = logit > 0 ? logit / penalty : logit * penalty;
+    return repeats_cost(s) || s->how.presence_penalty != 0 || s->how.frequency_penalty != 0;
+}
+
+/* Whether a word may become likelier by it. */
+static bool
+penalty_lifts(const ssmc_sampler *s)
+{
+    return (repeats_cost(s) && s->how.repeat_penalty < 1) || s->how.presence_penalty < 0 ||
+           s->how.frequency_penalty < 0;
+}
+
+/* Of a word that was seen. Repetition: Keskar et al. 2019, CTRL, section 4.1, with the sign taken
+ * into account. Minus infinity is what a word has that must not be drawn, and no other gets there.
+ */
+static float
+penalised(const ssmc_sampler *s, int32_t id, float logit)
+{
+    const double repeat = repeats_cost(s) ? s->how.repeat_penalty : 1;
+    double moved = logit > 0 ? logit / repeat : logit * repeat;
+    if (s->drawn[id] > 0)
+        moved -= s->how.presence_penalty + s->how.frequency_penalty * s->drawn[id];
     return logit >= -FLT_MAX && moved < -FLT_MAX ? -FLT_MAX : (float)moved;
 }
 
@@ -121,8 +153,8 @@ static void
 penalise(const ssmc_sampler *s, float *logits)
 {
     for (int64_t i = 0; i < s->nseen && penalises(s); i++) {
-        float *logit = &logits[s->seen_ids[i]];
-        *logit = penalised(s, *logit);
+        const int32_t id = s->seen_ids[i];
+        logits[id] = penalised(s, id, logits[id]);
     }
 }
 
@@ -414,13 +446,13 @@ rt_sampler_named(ssmc_sampler *s, uint64_t call)
 }
 
 /* Weights of all words add up to what top-p is a part of, and what a draw from all is; and a
- * penalty below 1 lifts words that no list has. */
+ * penalty may lift words that no list has. */
 int64_t
 rt_sampler_wants(const ssmc_sampler *s)
 {
     const ssmc_sampling *how = &s->how;
     const bool top_p = how->top_p > 0 && how->top_p < 1;
-    if (penalises(s) && how->repeat_penalty < 1)
+    if (penalty_lifts(s))
         return INT64_MAX;
     if (how->temperature == 0)
         return penalises(s) ? 2 : 1;
@@ -441,7 +473,7 @@ certain(ssmc_sampler *s, const float *list, int64_t k, Choice *c)
         if (!is_within(word.logit, -FLT_MAX, FLT_MAX))
             return false;
         if (penalises(s) && s->seen[word.id])
-            word.logit = penalised(s, word.logit);
+            word.logit = penalised(s, word.id, word.logit);
         if (!is_before(&word, &last) && !(word.id == last.id && word.logit == last.logit))
             continue;
         c->largest = word.logit > c->largest ? word.logit : c->largest;
@@ -494,7 +526,7 @@ rt_sample_candidates(ssmc_sampler *s, const float *list, int64_t k, int32_t *id)
             return false;
         *id = draw(s, &c);
     }
-    ssmc_sampler_see(s, *id);
+    count_drawn(s, *id);
     return true;
 }
 
@@ -509,6 +541,6 @@ ssmc_sample(ssmc_sampler *s, float *logits)
     }
     penalise(s, logits);
     const int32_t id = choose(s, logits);
-    ssmc_sampler_see(s, id);
+    count_drawn(s, id);
     return id;
 }

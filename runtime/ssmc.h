@@ -224,7 +224,7 @@ ssmc_status ssmc_cache_put(const ssmc_cache *cache, const ssmc_session *session,
 
 /* ---- drawing ids ------------------------------------------------------------------------------
  * Drawing the next id. Zero-initialise, then set what is wanted; the order of the filters is
- * repetition penalty, temperature, top-k, top-p, min-p. */
+ * penalties, temperature, top-k, top-p, min-p. */
 typedef struct {
     double temperature; /* 0: greedy (the first of equal logits) */
     int top_k;          /* 0: off */
@@ -232,6 +232,9 @@ typedef struct {
     double min_p;       /* 0: off; keeps ids at least min_p times as likely as the likeliest */
     double
         repeat_penalty; /* 0 or 1: off; divides positive, multiplies negative logits of seen ids */
+    /* What is taken from the logits of ids that this sampler has drawn: once, and for each time
+     * (OpenAI's API reference: logit - presence * (times > 0) - frequency * times). 0: off. */
+    double presence_penalty, frequency_penalty;
     uint64_t seed;
 } ssmc_sampling;
 

@@ -32,6 +32,10 @@ read_sampling(Answer *answer)
         how->min_p = v[REQ_min_p].num;
     if (v[REQ_repeat_penalty].json)
         how->repeat_penalty = v[REQ_repeat_penalty].num;
+    if (v[REQ_presence_penalty].json)
+        how->presence_penalty = v[REQ_presence_penalty].num;
+    if (v[REQ_frequency_penalty].json)
+        how->frequency_penalty = v[REQ_frequency_penalty].num;
     if (r->has_seed)
         how->seed = r->seed;
     else if (how->seed == 0)
@@ -214,7 +218,8 @@ answer_begin(Exchange *ex, const Dialect *dialect, Prompt *prompts, int n)
         die_no_memory(sizeof *answer);
     ex->answer = answer;
     *answer = (Answer){.ex = ex, .dialect = dialect, .prompts = prompts, .nprompts = n};
-    answer->per = request_has(r, REQ_n) ? (int)r->value[REQ_n].i : 1;
+    answer->per = (int)request_made(r);
+    answer->given = (int)request_given(r);
     answer->n = n * answer->per;
     answer->ends = r->value[REQ_ignore_eos].i == 0;
     answer->choices = calloc((size_t)answer->n, sizeof *answer->choices);

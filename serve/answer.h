@@ -33,7 +33,8 @@ typedef struct {
     int index;
     uint64_t handle; /* 0: not with the engine yet */
     bool begun, ended;
-    bool left; /* the client has gone (set on the engine's thread) */
+    bool given; /* the client has it: of several, the best are given first */
+    bool left;  /* the client has gone (set on the engine's thread) */
     TokText *text;
     GrammarMatch *match; /* NULL: any id may come */
     uint64_t *mask;      /* [vocab / 64 + 1] of the ids that may, where there is a match */
@@ -53,6 +54,7 @@ typedef struct {
     int64_t chars;   /* so many characters */
     bool opened;     /* its first event was written */
     double last;     /* rt_now of the id before */
+    double sum;      /* of the logarithms of its ids' probabilities, where the best are wanted */
     EngineResult result;
 } Choice;
 
@@ -77,6 +79,7 @@ struct Answer {
     const Dialect *dialect;
     Prompt *prompts;
     int nprompts, per; /* choices of each prompt */
+    int given;         /* of them, those that the client gets */
     Choice *choices;
     int n, submitted, ended;
     char id[48];

@@ -1,5 +1,6 @@
 /* serve/api_completions.c -- POST /v1/completions: prompts, and the dialect of its answers. */
 #include <json-c/json.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,8 +95,7 @@ api_completions(Exchange *ex)
     int n = 0;
     if (!body_read(ex, ENDPOINT_completions))
         return;
-    const int64_t per = request_has(&ex->request, REQ_n) ? ex->request.value[REQ_n].i : 1;
-    Prompt *prompts = prompts_read(ex, (int)(MOST_CHOICES / per), &n);
+    Prompt *prompts = prompts_read(ex, (int)(MOST_CHOICES / request_made(&ex->request)), &n);
     if (prompts)
         answer_begin(ex, &dialect_completions, prompts, n);
 }
@@ -112,9 +112,9 @@ put_probs(Choice *c, StrBuf *out)
 }
 
 static void
-put_choice(Choice *c, StrBuf *out, const char *text, size_t len, const char *finish)
+put_choice(Choice *c, int index, StrBuf *out, const char *text, size_t len, const char *finish)
 {
-    sb_printf(out, "{\"index\":%d,\"text\":", c->index);
+    sb_printf(out, "{\"index\":%d,\"text\":", index);
     put_json(out, text, len);
     sb_puts(out, ",\"logprobs\":");
     put_probs(c, out);
@@ -129,7 +129,7 @@ put_event(Choice *c, const char *text, size_t len, const char *finish)
     StrBuf *out = &c->ex->out;
     sb_putn(out, c->answer->head.text, c->answer->head.len);
     sb_puts(out, ",\"choices\":[");
-    put_choice(c, out, text, len, finish);
+    put_choice(c, c->index, out, text, len, finish);
     sb_puts(out, c->ex->request.usage ? "],\"usage\":null" : "]");
     event_end(out);
 }
@@ -154,15 +154,35 @@ end(Answer *a)
     put_usage_event(a, &a->ex->out);
 }
 
+/* An id: answers of other lengths are to be compared. */
+static double
+likelihood(const Choice *c)
+{
+    return c->result.drawn > 0 ? c->sum / (double)c->result.drawn : -INFINITY;
+}
+
+/* Of the choices of a prompt that have not been given, the likeliest, or, of all that are given,
+ * the next. */
+static Choice *
+next_choice(const Answer *a, int prompt)
+{
+    Choice *best = NULL, *of = a->choices + prompt * a->per;
+    for (int i = 0; i < a->per; i++)
+        if (!of[i].given && (!best || (a->given < a->per && likelihood(&of[i]) > likelihood(best))))
+            best = &of[i];
+    best->given = true;
+    return best;
+}
+
 static void
 whole(Answer *a, StrBuf *out)
 {
     put_whole_head(a, out);
     sb_puts(out, ",\"choices\":[");
-    for (int i = 0; i < a->n; i++) {
-        Choice *c = &a->choices[i];
+    for (int i = 0; i < a->nprompts * a->given; i++) {
+        Choice *c = next_choice(a, i / a->given);
         sb_puts(out, i ? "," : "");
-        put_choice(c, out, sb_text(&c->content), c->content.len, choice_finish(c));
+        put_choice(c, i, out, sb_text(&c->content), c->content.len, choice_finish(c));
     }
     sb_puts(out, "],\"usage\":");
     usage_put(a, out);

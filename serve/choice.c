@@ -182,6 +182,8 @@ on_token(void *user, const EngineToken *token)
     const size_t before = c->raw.len;
     if (ex->request.top >= 0)
         add_prob(c, token, before);
+    if (c->answer->given < c->answer->per)
+        c->sum += (double)token->logprob;
     const char *text = tok_text_add(c->text, token->id, &len);
     if (text)
         sb_putn(&c->raw, text, len);
@@ -380,7 +382,7 @@ choice_submit(Choice *c, double *retry)
                              .sampling = a->sampling,
                              .most = a->most,
                              .ignore_eos = !a->ends,
-                             .top = r->top,
+                             .top = r->top < 0 && a->given < a->per ? 0 : r->top,
                              .prompt_too = r->top >= 0 && r->value[REQ_echo].i,
                              .shape = shaped ? on_shape : NULL,
                              .token = on_token,

@@ -88,7 +88,6 @@ type_wanted(RequestKind kind)
     case RK_INT:
         return "a whole number";
     case RK_NUM:
-    case RK_ONLY:
         return "a number";
     case RK_WORDS:
         return "a string";
@@ -115,7 +114,6 @@ type_fits(RequestKind kind, const json_object *json)
                (type == json_type_double &&
                 rint(json_object_get_double(json)) == json_object_get_double(json));
     case RK_NUM:
-    case RK_ONLY:
         return type == json_type_int || type == json_type_double;
     case RK_WORDS:
         return type == json_type_string;
@@ -173,12 +171,6 @@ read_value(RequestKey key, RequestValue *v, Fault *fault)
     case RK_INT:
     case RK_NUM:
         return in_range(info, v, fault);
-    case RK_ONLY:
-        if (json_object_get_double(v->json) != info->low)
-            return fault_set(fault, 400, info->name, "unsupported_value",
-                             "%s (%s) is not offered here: it can only be %g", info->name,
-                             info->doc, info->low);
-        break;
     case RK_NONE:
         if (!asks_nothing(v->json))
             return fault_set(fault, 400, info->name, "unsupported_parameter",
@@ -229,4 +221,17 @@ request_free(Body *request)
     free(request->bias);
     json_object_put(request->body);
     *request = (Body){0};
+}
+
+int64_t
+request_given(const Body *request)
+{
+    return request_has(request, REQ_n) ? request->value[REQ_n].i : 1;
+}
+
+int64_t
+request_made(const Body *request)
+{
+    return request_has(request, REQ_best_of) ? request->value[REQ_best_of].i
+                                             : request_given(request);
 }

@@ -22,7 +22,6 @@ typedef enum {
     RK_OBJECT,
     RK_ARRAY,
     RK_ANY,
-    RK_ONLY,
     RK_NONE
 } RequestKind;
 
@@ -92,6 +91,9 @@ typedef struct {
 bool request_read(Body *request, Endpoint endpoint, const char *body, size_t len, Fault *fault);
 void request_free(Body *request);
 bool request_has(const Body *request, RequestKey key);
+/* Answers to each prompt that are given, and that are made: more, if the best are wanted. */
+int64_t request_given(const Body *request);
+int64_t request_made(const Body *request);
 
 /* Ids of a JSON array, each 0 to vocab-1 (malloc'd). False: fault says which is not. */
 bool request_ids(struct json_object *array, RequestKey key, int64_t vocab, int32_t **ids,

@@ -210,6 +210,22 @@ read_tools(Body *r, Fault *fault)
 }
 
 static bool
+read_best_of(const Body *r, Fault *fault)
+{
+    const long long made = request_made(r), given = request_given(r);
+    if (made < given)
+        return fault_set(fault, 400, "best_of", NULL,
+                         "best_of is %lld: of so many answers no %lld (n) can be given", made,
+                         given);
+    if (made > given && r->value[REQ_stream].i)
+        return fault_set(
+            fault, 400, "best_of", NULL,
+            "best_of above n and stream exclude each other: the best answers are known "
+            "when all have ended");
+    return true;
+}
+
+static bool
 read_usage(Body *r, Fault *fault)
 {
     json_object *flag = NULL;
@@ -228,7 +244,8 @@ request_read_rest(Body *request, Fault *fault)
 {
     return read_seed(request, fault) && read_stop(request, fault) &&
            read_logprobs(request, fault) && read_bias(request, fault) &&
-           read_format(request, fault) && read_tools(request, fault) && read_usage(request, fault);
+           read_format(request, fault) && read_tools(request, fault) &&
+           read_best_of(request, fault) && read_usage(request, fault);
 }
 
 bool

@@ -132,6 +132,34 @@ Test(sampling, repeated_words_are_penalised_whatever_their_sign)
     ssmc_sampler_close(s);
 }
 
+/* Of drawn words alone: those of the prompt are seen, but were not drawn. */
+Test(sampling, drawn_words_are_penalised_once_and_for_each_time)
+{
+    ssmc_sampler *s = sampler((ssmc_sampling){.presence_penalty = 1, .frequency_penalty = 0.25}, 3);
+    ssmc_sampler_see(s, 0);
+    float first[3] = {2, 1.5f, -INFINITY}, second[3] = {2, 1.5f, 1}, third[3] = {2.5f, 1, 1};
+    cr_assert_eq(ssmc_sample(s, first), 0);
+    cr_assert(first[0] == 2 && first[1] == 1.5f);
+    cr_assert_eq(ssmc_sample(s, second), 1);
+    cr_assert(second[0] == 0.75f && second[1] == 1.5f);
+    cr_assert_eq(ssmc_sample(s, third), 0);
+    cr_assert(third[0] == 1.25f && third[1] == -0.25f && third[2] == 1);
+    float fourth[3] = {2.5f, 0, 0};
+    ssmc_sample(s, fourth);
+    cr_assert(fourth[0] == 1 && fourth[1] == -1.25f, "0 was drawn twice");
+    ssmc_sampler_close(s);
+}
+
+Test(sampling, a_negative_penalty_makes_drawn_words_likelier)
+{
+    ssmc_sampler *s = sampler((ssmc_sampling){.frequency_penalty = -1}, 3);
+    float first[3] = {2, 1.5f, 0}, second[3] = {2, 2.5f, 0};
+    cr_assert_eq(ssmc_sample(s, first), 0);
+    cr_assert_eq(ssmc_sample(s, second), 0);
+    cr_assert_eq(second[0], 3);
+    ssmc_sampler_close(s);
+}
+
 Test(sampling, the_seed_decides)
 {
     int32_t first[3][64];
@@ -193,6 +221,8 @@ Test(sampling, refuses_what_means_nothing)
                                  {.min_p = -0.1},
                                  {.repeat_penalty = -1},
                                  {.min_p = 2},
+                                 {.presence_penalty = NAN},
+                                 {.frequency_penalty = INFINITY},
                                  {.repeat_penalty = INFINITY}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ssmc_sampler *s = NULL;
@@ -309,18 +339,21 @@ Test(sampling, candidates_settle_a_draw_as_logits_do_or_not_at_all)
         int64_t wants;
         int least; /* of 60 draws from words that are spread wide, so many are settled */
     } cases[] = {
-        {{0},                                                                 1,         60},
-        {{.repeat_penalty = 1.3},                                             2,         60},
-        {{.repeat_penalty = 0.9},                                             INT64_MAX, 0 },
-        {{.temperature = 1, .top_k = 40, .seed = 1},                          41,        60},
-        {{.temperature = 3, .top_k = 40, .top_p = 0.9, .seed = 2},            41,        60},
-        {{.temperature = 3, .top_k = 63, .min_p = 0.2, .seed = 3},            64,        60},
-        {{.temperature = 3, .top_k = 64, .seed = 3},                          65,        0 },
-        {{.temperature = 2, .top_k = 20, .repeat_penalty = 1.2, .seed = 4},   21,        50},
-        {{.temperature = 0.5, .min_p = 0.05, .seed = 5},                      2,         50},
-        {{.temperature = 0.5, .min_p = 0.05, .repeat_penalty = 2, .seed = 6}, 2,         50},
-        {{.temperature = 1, .min_p = 0.05, .top_p = 0.9, .seed = 7},          INT64_MAX, 0 },
-        {{.temperature = 1, .seed = 8},                                       INT64_MAX, 0 },
+        {{0},                                                                  1,         60},
+        {{.repeat_penalty = 1.3},                                              2,         60},
+        {{.repeat_penalty = 0.9},                                              INT64_MAX, 0 },
+        {{.presence_penalty = 1, .frequency_penalty = 0.5},                    2,         60},
+        {{.presence_penalty = 2, .frequency_penalty = -1},                     INT64_MAX, 0 },
+        {{.temperature = 2, .top_k = 20, .frequency_penalty = 0.3, .seed = 4}, 21,        50},
+        {{.temperature = 1, .top_k = 40, .seed = 1},                           41,        60},
+        {{.temperature = 3, .top_k = 40, .top_p = 0.9, .seed = 2},             41,        60},
+        {{.temperature = 3, .top_k = 63, .min_p = 0.2, .seed = 3},             64,        60},
+        {{.temperature = 3, .top_k = 64, .seed = 3},                           65,        0 },
+        {{.temperature = 2, .top_k = 20, .repeat_penalty = 1.2, .seed = 4},    21,        50},
+        {{.temperature = 0.5, .min_p = 0.05, .seed = 5},                       2,         50},
+        {{.temperature = 0.5, .min_p = 0.05, .repeat_penalty = 2, .seed = 6},  2,         50},
+        {{.temperature = 1, .min_p = 0.05, .top_p = 0.9, .seed = 7},           INT64_MAX, 0 },
+        {{.temperature = 1, .seed = 8},                                        INT64_MAX, 0 },
     };
     for (size_t i = 0; i < RT_COUNT(cases); i++)
         for (int kind = 0; kind < 5; kind++) {
