@@ -117,6 +117,7 @@ exchange_drop(Exchange *ex)
 void
 exchange_wake(Exchange *ex)
 {
+    ex->news = true;
     if (!ex->asleep)
         return;
     ex->asleep = false;

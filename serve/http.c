@@ -269,27 +269,54 @@ drop_sent(Exchange *ex)
     ex->sent = 0;
 }
 
+/* The connection looks at what has come. False: a thread of work has the exchange. */
+static bool
+look(Exchange *ex)
+{
+    pthread_mutex_lock(&ex->lock);
+    const bool here = !ex->away;
+    ex->news = false;
+    pthread_mutex_unlock(&ex->lock);
+    if (here)
+        answer_pump(ex);
+    return here;
+}
+
+/* Under the lock: the connection sleeps until it is woken. False: there is news to look at first.
+ */
+static bool
+fall_asleep(Exchange *ex)
+{
+    if (ex->news)
+        return false;
+    ex->asleep = true;
+    MHD_suspend_connection(ex->connection);
+    return true;
+}
+
 /* More of a response that goes on; nothing there: the connection sleeps until there is. */
 static ssize_t
 on_more(void *user, uint64_t at, char *buffer, size_t most)
 {
     Exchange *ex = user;
+    bool again = true;
+    ssize_t result = 0;
     (void)at;
-    answer_pump(ex);
-    pthread_mutex_lock(&ex->lock);
-    const size_t left = ex->out.len - ex->sent, n = left < most ? left : most;
-    ssize_t result = (ssize_t)n;
-    if (n > 0) {
-        memcpy(buffer, ex->out.text + ex->sent, n);
-        ex->sent += n;
-        drop_sent(ex);
-    } else if (ex->whole) {
-        result = MHD_CONTENT_READER_END_OF_STREAM;
-    } else {
-        ex->asleep = true;
-        MHD_suspend_connection(ex->connection);
+    while (again) {
+        look(ex);
+        pthread_mutex_lock(&ex->lock);
+        const size_t left = ex->out.len - ex->sent, n = left < most ? left : most;
+        result = (ssize_t)n;
+        again = n == 0 && !ex->whole && !fall_asleep(ex);
+        if (n > 0) {
+            memcpy(buffer, ex->out.text + ex->sent, n);
+            ex->sent += n;
+            drop_sent(ex);
+        } else if (ex->whole) {
+            result = MHD_CONTENT_READER_END_OF_STREAM;
+        }
+        pthread_mutex_unlock(&ex->lock);
     }
-    pthread_mutex_unlock(&ex->lock);
     return result;
 }
 
@@ -310,20 +337,22 @@ static enum MHD_Result
 respond(Exchange *ex)
 {
     enum { PIECE = 4096 };
-    pthread_mutex_lock(&ex->lock);
-    const bool away = ex->away, refused = ex->fault.status && !away && !ex->stream && !ex->whole;
-    pthread_mutex_unlock(&ex->lock);
-    if (refused)
-        reply_fault(ex);
-    if (!away && ex->status == 204)
-        return queue(ex, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
-    pthread_mutex_lock(&ex->lock);
-    const bool stream = ex->stream && !ex->away, whole = ex->whole && !ex->away;
-    if (!stream && !whole) {
-        ex->asleep = true;
-        MHD_suspend_connection(ex->connection);
+    bool stream = false, whole = false, asleep = false;
+    while (!stream && !whole && !asleep) {
+        const bool here = look(ex);
+        pthread_mutex_lock(&ex->lock);
+        const bool refused = here && ex->fault.status && !ex->stream && !ex->whole;
+        pthread_mutex_unlock(&ex->lock);
+        if (refused)
+            reply_fault(ex);
+        if (here && ex->status == 204)
+            return queue(ex, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
+        pthread_mutex_lock(&ex->lock);
+        stream = here && ex->stream;
+        whole = here && ex->whole;
+        asleep = !stream && !whole && fall_asleep(ex);
+        pthread_mutex_unlock(&ex->lock);
     }
-    pthread_mutex_unlock(&ex->lock);
     if (stream)
         return queue(ex,
                      MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, on_more, ex, NULL));
@@ -396,8 +425,6 @@ on_request(void *user, struct MHD_Connection *connection, const char *path, cons
         const bool asks = ex->route && !ex->fault.status;
         if (asks && !(takes_long(ex) && work_give(http->server->work, ex, ex->route->answer)))
             ex->route->answer(ex);
-    } else if (!work_has(ex)) {
-        answer_pump(ex);
     }
     return respond(ex);
 }

@@ -75,6 +75,7 @@ struct Exchange {
     struct MHD_Connection *connection;
     int fd;         /* -1: the connection is through with it */
     bool asleep;    /* the connection waits to be woken */
+    bool news;      /* since it last looked: it must not fall asleep */
     double woken;   /* rt_now, when it was for an id of the answer; 0: never */
     bool away;      /* a thread of work has it: the connection leaves it alone */
     Exchange *next; /* there, or of those that are to be woken */

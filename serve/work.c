@@ -95,15 +95,6 @@ work_give(Work *work, Exchange *ex, void (*job)(Exchange *ex))
     return taken;
 }
 
-bool
-work_has(Exchange *ex)
-{
-    pthread_mutex_lock(&ex->lock);
-    const bool away = ex->away;
-    pthread_mutex_unlock(&ex->lock);
-    return away;
-}
-
 void
 work_stop(Work *work)
 {

@@ -11,8 +11,7 @@ Work *work_open(void); /* NULL: no thread can be started (errno) */
 /* Calls job(ex) there; the exchange's connection, if it still has one, sleeps meanwhile. False: it
  * was stopped. */
 bool work_give(Work *work, Exchange *ex, void (*job)(Exchange *ex));
-bool work_has(Exchange *ex); /* it is not done yet */
-void work_stop(Work *work);  /* does what it was given, and takes no more */
-void work_free(Work *work);  /* once nobody gives it any more; NULL: nothing */
+void work_stop(Work *work); /* does what it was given, and takes no more */
+void work_free(Work *work); /* once nobody gives it any more; NULL: nothing */
 
 #endif

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -533,6 +534,43 @@ Test(serve, requests_one_after_the_other)
     cr_expect(health && ids && head && none && health < ids && ids < head && head < none, "%s",
               data);
     cr_expect(head && !strstr(head, "{\"status\""), "HEAD has no body: %s", data);
+    cr_expect_eq(serving_end(&server, SIGTERM), 0);
+}
+
+/* An answer that is there before its connection has fallen asleep: most of these are made in the
+ * next step, and a thread of work that reads the schema may be slower than that. */
+Test(serve, no_answer_is_left_lying)
+{
+    enum { ROUNDS = 60, CLIENTS = 16, PATIENCE = 60000 };
+    Serving server = serving_start(
+        ARGS(STORYTELLER, "--chat-format", "plain", "--threads", "2", "--slots", "16"));
+    static const char *const bodies[] = {
+        "{\"prompt\":\"A\",\"max_tokens\":1}",
+        "{\"prompt\":[\"A\",\"B\"],\"max_tokens\":1,\"n\":3}",
+        "{\"prompt\":\"A\",\"max_tokens\":1,\"json_schema\":{\"type\":\"null\"}}",
+        "{\"prompt\":\"A\",\"max_tokens\":1,\"stream\":true}"};
+    for (int round = 0; round < ROUNDS; round++) {
+        struct pollfd fds[CLIENTS];
+        for (int i = 0; i < CLIENTS; i++) {
+            char request[512];
+            const char *body = bodies[(i + round) % (int)COUNT_OF(bodies)];
+            const int len = snprintf(request, sizeof request,
+                                     "POST " COMPLETIONS " HTTP/1.1\r\nHost: x\r\nConnection: "
+                                     "close\r\nContent-Length: %zu\r\n\r\n%s",
+                                     strlen(body), body);
+            fds[i] = (struct pollfd){.fd = serving_connect(&server), .events = POLLIN};
+            cr_assert(serving_send(fds[i].fd, request, (size_t)len));
+        }
+        for (int i = 0; i < CLIENTS; i++) {
+            char data[4096];
+            ssize_t n = 1;
+            while (n > 0) {
+                cr_assert_eq(poll(&fds[i], 1, PATIENCE), 1, "round %d: no answer", round);
+                n = recv(fds[i].fd, data, sizeof data, 0);
+            }
+            close(fds[i].fd);
+        }
+    }
     cr_expect_eq(serving_end(&server, SIGTERM), 0);
 }
 
