@@ -24,9 +24,9 @@ static const struct {
     ChatCalls calls;
     const char *mark, *mark2;
 } all_calls[] = {
-#define CHAT_CALLS(id, begin, end, syntax, mark, mark2)                                            \
+#define CHAT_CALLS(id, begin, end, syntax, open, close, mark, mark2)                               \
     {                                                                                              \
-        {begin, end, SYNTAX_##syntax}, \
+        {begin, end, SYNTAX_##syntax, open, close}, \
         mark, mark2 \
     },
 #include "chat/formats.def"

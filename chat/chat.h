@@ -3,6 +3,7 @@
 #ifndef SSMC_CHAT_CHAT_H
 #define SSMC_CHAT_CHAT_H
 
+#include "grammar/grammar.h"
 #include "ir/diag.h"
 
 struct json_object;
@@ -53,5 +54,14 @@ ChatParser *chat_parser_new(const ChatFormat *format, struct json_object *tools,
 void chat_parser_add(ChatParser *parser, const char *text, size_t len);
 void chat_parser_end(ChatParser *parser); /* what was held back is told as what it is */
 void chat_parser_free(ChatParser *parser);
+
+/* Answers that call one of the tools, or the tool `name` (NULL: any), behind reasoning where the
+ * format has some; opening as of chat_parser_new. NULL: *why (malloc'd): a format without calls, no
+ * such tool, or parameters whose schema can't be asked for. */
+Grammar *chat_call_grammar(const ChatFormat *format, struct json_object *tools, const char *name,
+                           const char *opening, size_t len, char **why);
+/* Whether a text is one of the marks that such answers have: an id of its own, in most
+ * vocabularies. */
+bool chat_is_call_mark(const ChatFormat *format, const char *text, size_t len);
 
 #endif

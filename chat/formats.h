@@ -20,6 +20,7 @@ typedef enum {
 typedef struct {
     const char *begin, *end;
     ChatSyntax syntax;
+    const char *open, *close;
 } ChatCalls;
 
 typedef struct {
@@ -36,6 +37,8 @@ typedef struct {
 
 const ChatCalls *chat_calls(const ChatFormat *format);       /* NULL: it has none */
 const ChatThinking *chat_thinking(const ChatFormat *format); /* NULL: it has none */
+/* Whether the end of a rendered prompt has opened the reasoning. */
+bool chat_opens_reasoning(const ChatFormat *format, const char *opening, size_t len);
 bool chat_trims(const ChatFormat *format); /* white space that an answer begins with is its */
 
 /* ---- calls of tools (calls.c) -----------------------------------------------------------------

@@ -34,6 +34,16 @@ is_space(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
+bool
+chat_opens_reasoning(const ChatFormat *format, const char *opening, size_t len)
+{
+    const ChatThinking *thinking = chat_thinking(format);
+    const size_t open = thinking ? strlen(thinking->open) : 0;
+    while (len && is_space(opening[len - 1]))
+        len--;
+    return open && len >= open && memcmp(opening + len - open, thinking->open, open) == 0;
+}
+
 ChatParser *
 chat_parser_new(const ChatFormat *format, struct json_object *tools, const char *opening,
                 size_t len, ChatPart *part, void *user)
@@ -48,10 +58,7 @@ chat_parser_new(const ChatFormat *format, struct json_object *tools, const char 
     p->user = user;
     p->fresh = true;
     p->trims = chat_trims(format);
-    while (len && is_space(opening[len - 1]))
-        len--;
-    const size_t open = p->thinking ? strlen(p->thinking->open) : 0;
-    if (open && len >= open && memcmp(opening + len - open, p->thinking->open, open) == 0) {
+    if (chat_opens_reasoning(format, opening, len)) {
         p->where = IN_reasoning;
         p->trims = true;
     }

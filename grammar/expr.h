@@ -86,6 +86,12 @@ bool gbnf_read_json(Rules *rules);
 
 /* Rules of the texts that a JSON schema allows. */
 bool schema_read(Rules *rules, struct json_object *schema);
+/* The same as an expression, where the rules of JSON are; NULL: a fault is said. */
+Expr *schema_value_of(Rules *rules, struct json_object *schema);
+
+/* ---- parts.c -------------------------------------------------------------------------------- */
+
+bool parts_read(Rules *rules, const GrammarPart *parts, int count);
 
 /* ---- compile.c ------------------------------------------------------------------------------ */
 

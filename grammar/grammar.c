@@ -59,6 +59,13 @@ grammar_from_schema(struct json_object *schema, char **why)
     return finish(m, schema_read(&m->rules, schema), why);
 }
 
+Grammar *
+grammar_from_parts(const GrammarPart *parts, int count, char **why)
+{
+    Making *m = start(NULL, NULL, 0);
+    return finish(m, parts_read(&m->rules, parts, count), why);
+}
+
 /* Position of a byte of the text. */
 static SrcLoc
 loc_of(const Source *source, size_t at)

@@ -17,6 +17,21 @@ Grammar *grammar_from_gbnf(const char *text, size_t len, char **why);
  * wider or another language without a word. */
 Grammar *grammar_from_schema(struct json_object *schema, char **why);
 Grammar *grammar_from_json(void); /* any JSON object */
+/* Texts that are put together: sequences of parts, between which PART_or stands. */
+typedef struct {
+    enum {
+        PART_text,     /* text, as it is */
+        PART_json,     /* a value of schema, which is borrowed */
+        PART_free,     /* any text in which the first three bytes of `text`, a mark, do not occur */
+        PART_or,       /* what is before it, or what is behind it */
+        PART_group,    /* what comes up to its PART_end */
+        PART_optional, /* the same, or nothing */
+        PART_end
+    } kind;
+    const char *text;
+    struct json_object *schema;
+} GrammarPart;
+Grammar *grammar_from_parts(const GrammarPart *parts, int count, char **why);
 /* As the first two, of a file's text; messages have its path. */
 Grammar *grammar_read_gbnf(const char *path, const char *text, size_t len, char **why);
 Grammar *grammar_read_schema(const char *path, const char *text, size_t len, char **why);

@@ -507,18 +507,25 @@ schema_expr(Schema *s, json_object *schema, const Way *way, int depth)
     return alt;
 }
 
-bool
-schema_read(Rules *rules, struct json_object *schema)
+Expr *
+schema_value_of(Rules *rules, struct json_object *schema)
 {
     Schema s = {.rules = rules, .arena = rules->arena, .root = schema};
     const Way way = {NULL, "#"};
+    Expr *value = schema_expr(&s, schema, &way, 0);
+    for (int i = 0; i < s.nmade; i++)
+        json_object_put(s.made[i]);
+    return value;
+}
+
+bool
+schema_read(Rules *rules, struct json_object *schema)
+{
     if (!gbnf_read_json(rules))
         return false;
     rules->rules[0].name = "#";
-    Expr *body = schema_expr(&s, schema, &way, 0);
+    Expr *body = schema_value_of(rules, schema);
     rules->rules[0].body = body;
     rules->rules[0].loc = (SrcLoc){0};
-    for (int i = 0; i < s.nmade; i++)
-        json_object_put(s.made[i]);
     return body;
 }

@@ -84,6 +84,64 @@ read_stops(Answer *answer)
         add_stop(answer, ends[i], strlen(ends[i]));
 }
 
+static Grammar *
+make_of_gbnf(const void *user, const char *text, size_t len, char **why)
+{
+    (void)user;
+    return grammar_from_gbnf(text, len, why);
+}
+
+static Grammar *
+make_of_schema(const void *user, const char *text, size_t len, char **why)
+{
+    const Answer *answer = user;
+    (void)text;
+    (void)len;
+    return grammar_from_schema(answer->ex->request.schema, why);
+}
+
+static Grammar *
+make_of_tools(const void *user, const char *text, size_t len, char **why)
+{
+    const Answer *answer = user;
+    const Body *r = &answer->ex->request;
+    (void)text;
+    (void)len;
+    return chat_call_grammar(answer->ex->server->o->chat, r->value[REQ_tools].json, r->called,
+                             answer->prompts->text, answer->prompts->len, why);
+}
+
+/* What a grammar of calls depends on: the tools, which of them, and the prompt's end. */
+static KeptGrammar *
+take_calls(Answer *answer, char **why)
+{
+    enum { END = 64 };
+    const Body *r = &answer->ex->request;
+    const Prompt *p = answer->prompts;
+    const size_t end = p->len < END ? p->len : END;
+    StrBuf key = {0};
+    sb_printf(&key, "%s\n%s\n", r->called ? r->called : "",
+              json_object_to_json_string_ext(r->value[REQ_tools].json, JSON_C_TO_STRING_PLAIN));
+    sb_putn(&key, p->text + p->len - end, end);
+    KeptGrammar *kept = grammars_take(answer->ex->server->grammars, make_of_tools, answer,
+                                      sb_text(&key), key.len, why);
+    sb_free(&key);
+    return kept;
+}
+
+/* A fault's message has neither a kind nor a line's end, as where it stands says both. */
+static char *
+bare_message(char *why)
+{
+    static const char kind[] = "error: ";
+    size_t len = strlen(why);
+    while (len > 0 && why[len - 1] == '\n')
+        why[--len] = '\0';
+    if (strncmp(why, kind, sizeof kind - 1) == 0)
+        memmove(why, why + sizeof kind - 1, len - (sizeof kind - 1) + 1);
+    return why;
+}
+
 static bool
 read_grammar(Answer *answer)
 {
@@ -92,22 +150,29 @@ read_grammar(Answer *answer)
     const Body *r = &ex->request;
     const char *param = "grammar";
     char *why = NULL;
+    answer->words = s->words;
     if (r->any_json) {
         answer->grammar = s->any_json;
+        return true;
+    }
+    if (r->must_call) {
+        param = "tool_choice";
+        answer->words = s->call_words;
+        answer->kept = take_calls(answer, &why);
     } else if (r->schema) {
         param = request_has(r, REQ_json_schema) ? "json_schema" : "response_format";
         const char *text = json_object_to_json_string_ext(r->schema, JSON_C_TO_STRING_PLAIN);
-        answer->kept = grammars_take(s->grammars, true, text, strlen(text), r->schema, &why);
+        answer->kept = grammars_take(s->grammars, make_of_schema, answer, text, strlen(text), &why);
     } else if (request_has(r, REQ_grammar) && r->value[REQ_grammar].len) {
         const RequestValue *v = &r->value[REQ_grammar];
-        answer->kept = grammars_take(s->grammars, false, v->text, v->len, NULL, &why);
+        answer->kept = grammars_take(s->grammars, make_of_gbnf, NULL, v->text, v->len, &why);
     } else {
         return true;
     }
     if (answer->kept)
         answer->grammar = grammars_of(answer->kept);
-    if (!answer->grammar)
-        refuse(ex, 400, param, NULL, "%s", why ? why : "there is no such grammar");
+    else
+        refuse(ex, 400, param, NULL, "%s", why ? bare_message(why) : "there is no such grammar");
     free(why);
     return answer->grammar != NULL;
 }

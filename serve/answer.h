@@ -89,9 +89,10 @@ struct Answer {
     Stop *stops; /* [nstops] owns */
     int nstops;
     size_t longest;
-    const Grammar *grammar; /* NULL: none */
-    KeptGrammar *kept;      /* it is of this; NULL: it is the server's */
-    bool ends;              /* ids that end a text are looked at */
+    const Grammar *grammar;    /* NULL: none */
+    const GrammarVocab *words; /* that it is of */
+    KeptGrammar *kept;         /* it is of this; NULL: it is the server's */
+    bool ends;                 /* ids that end a text are looked at */
 };
 
 /* prompts: [n], taken over with what they own. Sends the first requests to the engine; false: the

@@ -331,7 +331,7 @@ choice_open(Choice *c, Answer *answer, int index)
     *c = (Choice){.ex = ex, .answer = answer, .prompt = prompt, .index = index, .stop = -1};
     c->text = tok_text_new(s->o->tok, true);
     if (answer->grammar) {
-        c->match = grammar_match_new(answer->grammar, s->words);
+        c->match = grammar_match_new(answer->grammar, answer->words);
         c->mask = calloc((size_t)s->vocab / 64 + 1, sizeof *c->mask);
         if (!c->mask)
             die_no_memory((size_t)s->vocab / 8);

@@ -13,7 +13,7 @@ enum { MOST_KEPT = 1024, MOST_BYTES = 1 << 28 };
 struct KeptGrammar {
     KeptGrammar *next; /* asked for longer ago */
     Grammar *grammar;
-    bool schema;
+    GrammarMake *make;
     char *text; /* owns: [len] */
     size_t len;
     int users; /* and 1 while it is in the list */
@@ -36,11 +36,11 @@ drop(KeptGrammar *kept)
 
 /* Takes it out of the list; NULL: it is not there. */
 static KeptGrammar *
-find(Grammars *g, bool schema, const char *text, size_t len)
+find(Grammars *g, GrammarMake *make, const char *text, size_t len)
 {
     for (KeptGrammar **at = &g->first; *at; at = &(*at)->next) {
         KeptGrammar *kept = *at;
-        if (kept->schema != schema || kept->len != len || memcmp(kept->text, text, len) != 0)
+        if (kept->make != make || kept->len != len || memcmp(kept->text, text, len) != 0)
             continue;
         *at = kept->next;
         return kept;
@@ -92,32 +92,30 @@ grammars_close(Grammars *g)
 }
 
 static KeptGrammar *
-make(bool schema, const char *text, size_t len, struct json_object *json, char **why)
+keep(Grammar *grammar, GrammarMake *make, const char *text, size_t len)
 {
-    Grammar *grammar = schema ? grammar_from_schema(json, why) : grammar_from_gbnf(text, len, why);
-    if (!grammar)
-        return NULL;
     KeptGrammar *kept = calloc(1, sizeof *kept);
     char *copy = malloc(len + 1);
     if (!kept || !copy)
         die_no_memory(len);
     memcpy(copy, text, len);
-    *kept =
-        (KeptGrammar){.grammar = grammar, .schema = schema, .text = copy, .len = len, .users = 1};
+    *kept = (KeptGrammar){.grammar = grammar, .make = make, .text = copy, .len = len, .users = 1};
     return kept;
 }
 
 KeptGrammar *
-grammars_take(Grammars *g, bool schema, const char *text, size_t len, struct json_object *json,
+grammars_take(Grammars *g, GrammarMake *make, const void *user, const char *text, size_t len,
               char **why)
 {
     pthread_mutex_lock(&g->lock);
-    KeptGrammar *kept = find(g, schema, text, len);
+    KeptGrammar *kept = find(g, make, text, len);
     pthread_mutex_unlock(&g->lock);
-    if (!kept)
-        kept = make(schema, text, len, json, why); /* two may make the same: both are right */
-    if (!kept)
-        return NULL;
+    if (!kept) { /* two may make the same: both are right */
+        Grammar *grammar = make(user, text, len, why);
+        if (!grammar)
+            return NULL;
+        kept = keep(grammar, make, text, len);
+    }
     pthread_mutex_lock(&g->lock);
     kept->users++;
     put_first(g, kept);

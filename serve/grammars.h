@@ -9,9 +9,11 @@ typedef struct Grammars Grammars;
 typedef struct KeptGrammar KeptGrammar;
 Grammars *grammars_open(void);
 void grammars_close(Grammars *grammars); /* after all of them were given back */
-/* Of GBNF, or of a schema's text. NULL: *why (malloc'd). Any thread. */
-KeptGrammar *grammars_take(Grammars *grammars, bool schema, const char *text, size_t len,
-                           struct json_object *json, char **why);
+/* Of what text says, in a way that `make` reads: the one that was made of that before, or made now.
+ * NULL: *why (malloc'd). Any thread. */
+typedef Grammar *GrammarMake(const void *user, const char *text, size_t len, char **why);
+KeptGrammar *grammars_take(Grammars *grammars, GrammarMake *make, const void *user,
+                           const char *text, size_t len, char **why);
 const Grammar *grammars_of(const KeptGrammar *kept);
 void grammars_give_back(Grammars *grammars, KeptGrammar *kept); /* NULL: nothing */
 

@@ -85,6 +85,8 @@ typedef struct {
     struct json_object *schema; /* of the answer; borrows body; NULL: none */
     bool any_json;              /* the answer is any JSON object */
     bool tools;                 /* calls may be made */
+    bool must_call;             /* one must be */
+    const char *called;         /* of this tool; borrows body; NULL: of any */
 } Body;
 
 /* Reads a body of len bytes. False: fault says why. request_free in any case. */

@@ -192,17 +192,43 @@ read_format(Body *r, Fault *fault)
     return true;
 }
 
+/* "auto", "none", "required", or {"type": "function", "function": {"name": ..}}. */
+static bool
+read_tool_choice(Body *r, Fault *fault)
+{
+    json_object *choice = r->value[REQ_tool_choice].json, *type = NULL, *inner = NULL, *name = NULL;
+    r->must_call = is_text(choice, "required");
+    if (json_object_is_type(choice, json_type_object)) {
+        if (!json_object_object_get_ex(choice, "type", &type) || !is_text(type, "function") ||
+            !json_object_object_get_ex(choice, "function", &inner) ||
+            !json_object_object_get_ex(inner, "name", &name) ||
+            !json_object_is_type(name, json_type_string))
+            return fault_set(fault, 400, "tool_choice", NULL,
+                             "tool_choice is an object, but not of type function with the "
+                             "function's name");
+        r->must_call = true;
+        r->called = json_object_get_string(name);
+    } else if (choice && !r->must_call && !is_text(choice, "auto") && !is_text(choice, "none")) {
+        return fault_set(fault, 400, "tool_choice", NULL,
+                         "tool_choice must be auto, none, required or a function");
+    }
+    return true;
+}
+
 static bool
 read_tools(Body *r, Fault *fault)
 {
-    const json_object *choice = r->value[REQ_tool_choice].json;
     const bool any =
         r->value[REQ_tools].json && json_object_array_length(r->value[REQ_tools].json) > 0;
-    if (choice && !is_text(choice, "auto") && !is_text(choice, "none"))
-        return fault_set(
-            fault, 400, "tool_choice", "unsupported_value",
-            "tool_choice can be auto or none here: an answer is not made to call a function");
-    r->tools = any && !(choice && is_text(choice, "none"));
+    if (!read_tool_choice(r, fault))
+        return false;
+    r->tools = any && !is_text(r->value[REQ_tool_choice].json, "none");
+    if (r->must_call && !any)
+        return fault_set(fault, 400, "tool_choice", NULL,
+                         "tool_choice wants a call, but there are no tools");
+    if (r->must_call && request_has(r, REQ_grammar))
+        return fault_set(fault, 400, "grammar", NULL,
+                         "grammar and tool_choice both say what the answer is: give one");
     if (r->tools && (r->schema || r->any_json)) /* a grammar may have calls in it */
         return fault_set(fault, 400, "tools", NULL,
                          "tools and an answer of JSON alone exclude each other");

@@ -58,6 +58,14 @@ word_bytes(void *user, int32_t id, size_t *len)
     return bytes && *len > 0 ? bytes : NULL;
 }
 
+static const char *
+call_word_bytes(void *user, int32_t id, size_t *len)
+{
+    const ServeOptions *o = user;
+    const char *bytes = tok_decode(o->tok, id, len);
+    return bytes && chat_is_call_mark(o->chat, bytes, *len) ? bytes : word_bytes(user, id, len);
+}
+
 static void
 server_fill(Server *s, const ServeOptions *o)
 {
@@ -70,6 +78,7 @@ server_fill(Server *s, const ServeOptions *o)
     if (!tok_encode(o->tok, "", 0, &s->around, &s->naround, &bad))
         s->naround = 0;
     s->words = grammar_vocab_new(s->vocab, word_bytes, (void *)o);
+    s->call_words = o->chat ? grammar_vocab_new(s->vocab, call_word_bytes, (void *)o) : NULL;
     s->any_json = grammar_from_json();
     s->grammars = grammars_open();
 }
@@ -80,6 +89,7 @@ server_empty(Server *s)
     grammars_close(s->grammars);
     grammar_free(s->any_json);
     grammar_vocab_free(s->words);
+    grammar_vocab_free(s->call_words);
     free(s->around);
 }
 

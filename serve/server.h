@@ -31,8 +31,9 @@ struct Server {
     Wakes *wakes;
     Metrics metrics;
     int64_t vocab;
-    GrammarVocab *words; /* bytes of the ids, for grammars */
-    Grammar *any_json;   /* of response_format json_object */
+    GrammarVocab *words;      /* bytes of the ids, for grammars */
+    GrammarVocab *call_words; /* with the marks of calls, for grammars of calls; NULL: no chat */
+    Grammar *any_json;        /* of response_format json_object */
     Grammars *grammars;
     int32_t *around; /* [naround] ids that the tokenizer puts before every text */
     size_t naround;

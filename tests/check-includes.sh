@@ -35,7 +35,7 @@ allow compiler 'compiler/|frontend/frontend\.h|tokenizer/tokenizer\.h|passes/(pa
 allow bench 'bench/|compiler/compiler\.h|machine/|codegen/codegen\.h|runtime/|ir/'
 allow explore 'explore/|bench/(bench|json)\.h|compiler/compiler\.h|machine/|ir/'
 allow grammar 'grammar/|ir/'
-allow chat 'chat/|ir/'
+allow chat 'chat/|grammar/grammar\.h|ir/'
 allow serve 'serve/|chat/chat\.h|grammar/grammar\.h|tokenizer/tokenizer\.h|runtime/rt\.h|ir/'
 allow driver 'driver/|serve/((engine|serve)\.h|(routes|request_keys)\.def)|chat/(chat\.h|formats\.def)|grammar/grammar\.h|explore/(sweep|figure)\.h|bench/(bench|tune)\.h|compiler/compiler\.h|passes/passes\.def|runtime/exports\.def|frontend/keys\.def|ir/((docs|util)\.h|entries\.def)|machine/cpus\.def'
 only codegen llvm

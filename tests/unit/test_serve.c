@@ -308,6 +308,20 @@ Test(serve, calls_of_tools)
     expect_part(s, CHAT, stream, "\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_");
     expect_part(s, CHAT, stream, "\"delta\":{},\"logprobs\":null,\"finish_reason\":\"tool_calls\"");
     expect_same(s, CHAT, "\"arguments\":\"", call, stream);
+#define MUST                                                                                       \
+    HELLO                                                                                          \
+    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"rain\",\"parameters\":{\"type\":" \
+    "\"object\",\"properties\":{\"days\":{\"enum\":[3]}},\"required\":[\"days\"],"                 \
+    "\"additionalProperties\":false}}}],\"max_tokens\":100,\"tool_choice\":"
+    static const char *const choices[] = {
+        "\"required\"", "{\"type\":\"function\",\"function\":{\"name\":\"rain\"}}"};
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        StrBuf body = {0};
+        sb_printf(&body, "{" MUST "%s}", choices[i]);
+        expect_part(s, CHAT, sb_text(&body),
+                    "\"function\":{\"name\":\"rain\",\"arguments\":\"{\\\"days\\\":3}\"}");
+        sb_free(&body);
+    }
     cr_expect_eq(serving_end(&server, SIGTERM), 0);
 }
 
