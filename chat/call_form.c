@@ -275,6 +275,30 @@ put_reasoning(Form *f, const ChatThinking *thinking, bool opened)
     end(f);
 }
 
+/* The schema of a tool's arguments, an object; NULL: it is of something else. */
+static struct json_object *
+arguments_of(Form *f, struct json_object *tool)
+{
+    struct json_object *given = key_of(tool, "parameters");
+    if (given && !json_object_is_type(given, json_type_object))
+        return NULL;
+    if (given && json_object_object_length(given) > 0)
+        return strcmp(text_of(key_of(given, "type")), "object") == 0 ? given : NULL;
+    struct json_object *any = alone(f, NULL, NULL);
+    json_object_object_add(any, "type", json_object_new_string("object"));
+    if (!given) /* no parameters at all */
+        json_object_object_add(any, "additionalProperties", json_object_new_boolean(false));
+    return any;
+}
+
+/* A name that no syntax could take for anything else. */
+static bool
+is_plain_name(const char *name)
+{
+    static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    return *name && strspn(name, chars) == strlen(name);
+}
+
 /* Calls of the tool of a name, or of any; how many tools that are. */
 static int
 put_calls(Form *f, const ChatCalls *calls, struct json_object *tools, const char *name)
@@ -283,15 +307,21 @@ put_calls(Form *f, const ChatCalls *calls, struct json_object *tools, const char
     begin(f, false);
     for (size_t i = 0; i < length_of(tools); i++) {
         struct json_object *tool = key_of(json_object_array_get_idx(tools, i), "function");
-        struct json_object *schema = key_of(tool, "parameters");
         const char *at = text_of(key_of(tool, "name"));
-        if (!*at || (name && strcmp(at, name) != 0))
+        if (name && strcmp(at, name) != 0)
             continue;
-        if (!json_object_is_type(schema, json_type_object) ||
-            json_object_object_length(schema) == 0) {
-            schema = alone(f, NULL, NULL);
-            json_object_object_add(schema, "type", json_object_new_string("object"));
-        }
+        struct json_object *schema = arguments_of(f, tool);
+        if (!is_plain_name(at))
+            fail(f, arena_printf(f->arena,
+                                 "tool %zu is no function with a name of letters, digits, _, - "
+                                 "and .",
+                                 i));
+        else if (!schema)
+            fail(f, arena_printf(f->arena,
+                                 "the parameters of tool %zu, %s, must be a schema of type object",
+                                 i, at));
+        if (f->why)
+            return 1;
         if (n++)
             put(f, (GrammarPart){.kind = PART_or});
         put_call(f, calls->syntax, at, schema);

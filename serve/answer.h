@@ -45,6 +45,7 @@ typedef struct {
     size_t passed;       /* bytes that no stop can begin in any more: they were told */
     int stop;            /* which of the answer's stops was found; -1: none */
     StrBuf content, reasoning;
+    bool enough; /* it has the one call that it may have */
     Call *calls; /* [ncalls] */
     int ncalls;
     Prob *probs; /* [nprobs] */

@@ -29,6 +29,8 @@ static void
 tell(void *user, ChatKind kind, int call, const char *text, size_t len)
 {
     Choice *c = user;
+    if (c->enough)
+        return;
     switch (kind) {
     case CHAT_content:
         sb_putn(&c->content, text, len);
@@ -41,6 +43,7 @@ tell(void *user, ChatKind kind, int call, const char *text, size_t len)
         break;
     case CHAT_arguments:
         sb_putn(&call_at(c, call)->arguments, text, len);
+        c->enough = c->ex->request.one_call;
         break;
     }
     if (c->ex->stream)
@@ -108,7 +111,7 @@ pass_on(Choice *c, size_t before, bool last)
         else
             tell(c, CHAT_content, 0, text, len);
     }
-    return !found;
+    return !found && !c->enough;
 }
 
 /* ---- the engine's calls -------------------------------------------------------------------- */
@@ -411,7 +414,9 @@ choice_finish(const Choice *c)
     case ENGINE_cancelled:
         return "cancelled";
     case ENGINE_failed:
-        return c->over ? "stop" : "failed";
+        if (!c->over)
+            return "failed";
+        break;
     case ENGINE_eos:
     case ENGINE_enough:
         break;

@@ -86,6 +86,7 @@ typedef struct {
     bool any_json;              /* the answer is any JSON object */
     bool tools;                 /* calls may be made */
     bool must_call;             /* one must be */
+    bool one_call;              /* at most one may */
     const char *called;         /* of this tool; borrows body; NULL: of any */
 } Body;
 

@@ -223,6 +223,7 @@ read_tools(Body *r, Fault *fault)
     if (!read_tool_choice(r, fault))
         return false;
     r->tools = any && !is_text(r->value[REQ_tool_choice].json, "none");
+    r->one_call = request_has(r, REQ_parallel_tool_calls) && !r->value[REQ_parallel_tool_calls].i;
     if (r->must_call && !any)
         return fault_set(fault, 400, "tool_choice", NULL,
                          "tool_choice wants a call, but there are no tools");

@@ -158,6 +158,13 @@ static const struct {
     {"<tool_call>", "[" TOOL("f", "\"a\":{\"not\":{}}", "\"a\"") "]", NULL,
      "#/properties/a/not: this keyword is not supported"},
     {MARKED, "[" TOOL("f", "\"a\":{}", "\"a\"") "]", NULL, "parameter a has no type, or several"},
+    {MARKED, "[" TOOL("a>b", "", "") "]", NULL, "tool 0 is no function with a name of letters"},
+    {MARKED, "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":7}}]", NULL,
+     "the parameters of tool 0, f, must be a schema of type object"},
+    {MARKED, "[7]", NULL, "tool 0 is no function with a name of letters"},
+    {"<tool_call>",
+     "[" SNOW ",{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":"
+     "\"string\"}}}]", NULL, "the parameters of tool 1, f, must be a schema of type object"},
     {MARKED, "[" TOOL("f", "\"a\":{\"type\":[\"string\",\"null\"]}", "\"a\"") "]", NULL,
      "parameter a has no type, or several"},
     {MARKED, "[" TOOL("f", "\"a\":{\"type\":\"string\",\"maxLength\":3}", "\"a\"") "]", NULL,

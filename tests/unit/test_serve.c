@@ -308,6 +308,14 @@ Test(serve, calls_of_tools)
     expect_part(s, CHAT, stream, "\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_");
     expect_part(s, CHAT, stream, "\"delta\":{},\"logprobs\":null,\"finish_reason\":\"tool_calls\"");
     expect_same(s, CHAT, "\"arguments\":\"", call, stream);
+    expect_part(
+        s, CHAT,
+        "{" HELLO ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"rain\"}}],"
+        "\"parallel_tool_calls\":false,\"max_tokens\":100,"
+        "\"grammar\":\"root ::= (\\\"<tool_call>{\\\\\\\"name\\\\\\\": \\\\\\\"rain\\\\\\\"}"
+        "</tool_call>\\\"){3}\"}",
+        "\"name\":\"rain\",\"arguments\":\"{}\"}}]},\"logprobs\":null,\"finish_reason\":"
+        "\"tool_calls\"");
 #define MUST                                                                                       \
     HELLO                                                                                          \
     ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"rain\",\"parameters\":{\"type\":" \
