@@ -230,6 +230,11 @@ bool follow_is_at(const Engine *engine, const Request *leader);
 /* The leader is as far, or has ended. */
 bool follow_is_over(const Engine *engine, const Request *request);
 
+/* ---- requests as they come (submit.c) ------------------------------------------------------- */
+
+void request_drop(Request *request); /* with what it owns; NULL: nothing */
+void engine_wake(Engine *engine);    /* under the lock: the thread has something to do */
+
 /* Runs one step; false: no request could take part in one. */
 bool step_run(Engine *engine);
 /* Under the lock: what was read and drawn since the last call is counted. */
