@@ -124,15 +124,17 @@ wakes_watch(Wakes *wakes, Exchange *ex)
 void
 wakes_forget(Wakes *wakes, Exchange *ex)
 {
-    if (!ex->watched_link)
-        return;
-    epoll_ctl(wakes->poll, EPOLL_CTL_DEL, ex->fd, NULL);
     pthread_mutex_lock(&wakes->lock);
-    *ex->watched_link = ex->watched_next;
-    if (ex->watched_next)
-        ex->watched_next->watched_link = ex->watched_link;
-    ex->watched_link = NULL;
+    const bool watched = ex->watched_link;
+    if (watched) {
+        *ex->watched_link = ex->watched_next;
+        if (ex->watched_next)
+            ex->watched_next->watched_link = ex->watched_link;
+        ex->watched_link = NULL;
+    }
     pthread_mutex_unlock(&wakes->lock);
+    if (watched)
+        epoll_ctl(wakes->poll, EPOLL_CTL_DEL, ex->fd, NULL);
 }
 
 /* ---- its life ------------------------------------------------------------------------------ */
