@@ -19,6 +19,21 @@ no_tokenizer(const Job *job)
                       job->settings.model);
 }
 
+static Tokenizer *
+of_gguf(Job *job, const char *path)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    int64_t infill[TOK_INFILL_COUNT];
+    if (!fe_gguf_tokenizer(job->arena, path, job->diag, &bytes, &len) ||
+        !fe_gguf_infill(path, job->diag, infill))
+        return NULL;
+    Tokenizer *tok = tok_parse(job->arena, bytes, len, path, job->diag);
+    if (tok)
+        tok_set_infill(tok, infill);
+    return tok;
+}
+
 int
 job_tokenizer(Job *job, Tokenizer **out)
 {
@@ -34,15 +49,13 @@ job_tokenizer(Job *job, Tokenizer **out)
     const RtKind kind = path ? rt_kind_of(path) : RT_KIND_other;
     if (path && !rt_kind_may_be_json(kind) && kind != RT_KIND_sentencepiece && kind != RT_KIND_gguf)
         return tell_runtime_fault(listener, rt_kind_fault(path, kind));
-    char *bytes = NULL;
-    size_t len = 0;
     if (c)
         *out = tok_parse(job->arena, c->tokenizer, (size_t)c->tokenizer_bytes,
                          "the tokenizer inside", job->diag);
     else if (kind != RT_KIND_gguf)
         *out = tok_load(job->arena, path, job->diag);
-    else if (fe_gguf_tokenizer(job->arena, path, job->diag, &bytes, &len))
-        *out = tok_parse(job->arena, bytes, len, path, job->diag);
+    else
+        *out = of_gguf(job, path);
     if (!*out)
         return tell_faults(listener, job->diag);
     if (path)

@@ -79,6 +79,9 @@ bool fe_gguf_tokenizer(Arena *arena, const char *path, Diag *diag, char **bytes,
 /* Where that is a tokenizer.model of SentencePiece: a tokenizer.json that does the same (arena);
  * NULL: it is none, or no tokenizer.json does. */
 bool fe_gguf_pieces(Arena *arena, const char *path, Diag *diag, char **json, size_t *len);
+/* Ids that its keys name for filling in the middle of a text, by TokInfillRole; -1: of that role
+ * none. False: faults are in diag. */
+bool fe_gguf_infill(const char *path, Diag *diag, int64_t *ids);
 /* What else it says of its tokenizer (arena): tokenizer_config.json, with its templates of chats
  * where they have names; and the one without a name, chat_template.jinja. False: faults are in
  * diag. */

@@ -6,6 +6,7 @@
 
 #include "frontend/frontend.h"
 #include "frontend/gguf.h"
+#include "tokenizer/tokenizer.h"
 
 #define LLAMA3                                                                                     \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "         \
@@ -340,6 +341,40 @@ static bool
 keeps_spaces(const Maker *m)
 {
     return m->types && int_or(m, "tokenizer.ggml.remove_extra_whitespaces", 0) == 0;
+}
+
+/* ---- filling in ------------------------------------------------------------------------------ */
+
+/* The older name of a key is read where the newer is not there. */
+static const struct {
+    TokInfillRole role;
+    const char *key, *older;
+} infill_keys[] = {
+    {TOK_INFILL_prefix, "tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id"},
+    {TOK_INFILL_suffix, "tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id"},
+    {TOK_INFILL_middle, "tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id"},
+    {TOK_INFILL_pad,    "tokenizer.ggml.fim_pad_token_id", NULL                            },
+    {TOK_INFILL_repo,   "tokenizer.ggml.fim_rep_token_id", NULL                            },
+    {TOK_INFILL_file,   "tokenizer.ggml.fim_sep_token_id", NULL                            },
+    {TOK_INFILL_end,    "tokenizer.ggml.eot_token_id",     NULL                            },
+};
+
+bool
+fe_gguf_infill(const char *path, Diag *diag, int64_t *ids)
+{
+    const char *why = NULL;
+    RtGguf *gguf = rt_gguf_open(path, NULL, 0, &why);
+    if (!gguf)
+        return diag_error(diag, (SrcLoc){0}, "%s", why);
+    const Maker m = {.gguf = gguf};
+    for (int role = 0; role < TOK_INFILL_COUNT; role++)
+        ids[role] = -1;
+    for (size_t i = 0; i < COUNT_OF(infill_keys); i++) {
+        const int64_t older = infill_keys[i].older ? int_or(&m, infill_keys[i].older, -1) : -1;
+        ids[infill_keys[i].role] = int_or(&m, infill_keys[i].key, older);
+    }
+    rt_gguf_close(gguf);
+    return true;
 }
 
 /* ---- tokenizer_config.json ----------------------------------------------------------------- */

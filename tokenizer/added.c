@@ -22,12 +22,14 @@ read_added_row(JsonFile *file, const JsonAt *at, AddedRow *row)
     const JsonAt id_at = json_key(at, "id"), content = json_key(at, "content");
     const JsonAt lstrip = json_key(at, "lstrip"), rstrip = json_key(at, "rstrip");
     const JsonAt single = json_key(at, "single_word"), normalized = json_key(at, "normalized");
+    const JsonAt special = json_key(at, "special");
     int64_t id = 0;
     if (!json_want_int(file, &id_at, 0, TOK_MAX_ID, &id) ||
         !json_want_text(file, &content, &t->content) ||
         !json_want_bool(file, &lstrip, &t->lstrip) || !json_want_bool(file, &rstrip, &t->rstrip) ||
         !json_want_bool(file, &single, &t->single_word) ||
-        !json_want_bool(file, &normalized, &row->normalized))
+        !json_want_bool(file, &normalized, &row->normalized) ||
+        !json_bool_or(file, &special, false, &t->special))
         return false;
     if (t->content.len == 0)
         return json_fault(file, &content, "is empty: such a token would stand everywhere");

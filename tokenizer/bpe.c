@@ -165,6 +165,8 @@ split_ranked(Encoder *e, Slice word)
     uint32_t n = 0;
     for (size_t at = 0, from = 0; at < word.len; from = at) {
         const AddedToken *own = added_longest(&tok->own, (Slice){word.text + at, word.len - at});
+        if (own && e->plain && own->special)
+            own = NULL;
         if (own)
             at += own->content.len;
         else

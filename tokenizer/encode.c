@@ -129,9 +129,9 @@ word_at(Encoder *e, Slice text, size_t at)
 typedef void EncodeGap(Encoder *e, Slice gap);
 
 /* Cuts the added tokens of set out of text; what lies between goes to `gap`. As in the published
- * library, a match that single_word refuses still hides shorter ones inside it; the search goes on
- * behind the match, not behind the white space it took along; and a match of which white space
- * taken by the one before leaves nothing is dropped. */
+ * library, a match that is not taken (of single_word, of a text that is plain) still hides shorter
+ * ones inside it; the search goes on behind the match, not behind the white space it took along;
+ * and a match of which white space taken by the one before leaves nothing is dropped. */
 static void
 cut_added(Encoder *e, const AddedSet *set, Slice text, EncodeGap *gap)
 {
@@ -147,7 +147,7 @@ cut_added(Encoder *e, const AddedSet *set, Slice text, EncodeGap *gap)
         const bool joined =
             t->single_word && ((matched > 0 && word_at(e, text, utf8_before(text.text, matched))) ||
                                (behind < text.len && word_at(e, text, behind)));
-        if (joined)
+        if (joined || (e->plain && t->special))
             continue;
         const size_t start = t->lstrip ? space_from(text, matched, done) : matched;
         const size_t stop = t->rstrip ? space_to(text, behind > done ? behind : done) : behind;
@@ -216,21 +216,24 @@ put_all(Encoder *e, const IdList *list)
         encoder_put(e, list->items[i]);
 }
 
-bool
-tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
-           size_t *bad)
+static bool
+encode(const Tokenizer *tok, bool plain, const char *text, size_t len, int32_t **ids, size_t *count,
+       size_t *bad)
 {
     *ids = NULL;
     *count = 0;
     if (!utf8_valid(text, len, bad))
         return false;
     /* Positions are 32 bits; a text may get longer by a space. */
-    Encoder e = {.tok = tok, .run = split_run_new(), .gave_up = len > UINT32_MAX / 4};
+    Encoder e = {
+        .tok = tok, .run = split_run_new(), .plain = plain, .gave_up = len > UINT32_MAX / 4};
     e.start = text;
     if (!e.gave_up) {
-        put_all(&e, &tok->prefix);
+        if (!plain)
+            put_all(&e, &tok->prefix);
         cut_added(&e, &tok->raw, (Slice){text, len}, encode_gap);
-        put_all(&e, &tok->suffix);
+        if (!plain)
+            put_all(&e, &tok->suffix);
     }
     split_run_free(e.run);
     free(e.symbols);
@@ -247,4 +250,18 @@ tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, si
     *ids = e.ids;
     *count = e.count;
     return true;
+}
+
+bool
+tok_encode(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
+           size_t *bad)
+{
+    return encode(tok, false, text, len, ids, count, bad);
+}
+
+bool
+tok_encode_plain(const Tokenizer *tok, const char *text, size_t len, int32_t **ids, size_t *count,
+                 size_t *bad)
+{
+    return encode(tok, true, text, len, ids, count, bad);
 }

@@ -25,6 +25,7 @@ typedef struct {
 typedef struct {
     const Tokenizer *tok;
     SplitRun *run;
+    bool plain; /* special tokens are not found in the text */
     bool gave_up;
     int32_t *ids;
     size_t count, cap;

@@ -162,7 +162,7 @@ add_piece(Reader *r, const Piece *p, int32_t id)
     Token *t = &tok->tokens[id];
     const bool made = p->type == NORMAL || p->type == OWN || p->type == UNUSED;
     const Slice mark = {"\xE2\x96\x81", 3}, space = {" ", 1};
-    const AddedToken piece = {.content = p->text, .id = id};
+    const AddedToken piece = {.content = p->text, .id = id, .special = p->type == CONTROL};
     t->text = t->bytes = p->text;
     t->own = p->type == OWN;
     tok->scores[id] = (double)p->score;

@@ -82,6 +82,7 @@ typedef struct {
     int32_t id;
     bool lstrip, rstrip; /* takes white space on that side along */
     bool single_word;    /* only where no word character touches it */
+    bool special;        /* a text that is read as text alone has none */
 } AddedToken;
 
 /* Sorted by content, for leftmost-longest matching. */
@@ -157,6 +158,7 @@ struct Tokenizer {
     PreStep steps[TOK_MAX_STEPS];
     int nsteps;
     IdList prefix, suffix; /* what the post-processor puts around a text */
+    TokInfill infill;
     Start start;
     int start_spaces;
 };
@@ -213,6 +215,8 @@ bool tok_read_sentencepiece(Tokenizer *tok, Slice bytes, Diag *diag, const char 
 /* text.c: the byte of a token "<0xHH>", or -1; a text with every `from` replaced (arena). */
 int text_byte(Slice text);
 Slice text_replaced(Arena *arena, Slice text, Slice from, Slice to);
+
+void tok_find_infill(Tokenizer *tok); /* infill.c */
 
 bool tok_base64(Arena *arena, Slice text, Slice *out); /* base64.c; false: it is none */
 

@@ -117,7 +117,7 @@ put_special(Tokenizer *tok, int32_t id, Slice content)
 {
     tok->tokens[id].text = tok->tokens[id].bytes = content;
     VEC_PUSH(tok->arena, tok->raw.items, tok->raw.count, tok->raw.cap,
-             ((AddedToken){.content = content, .id = id}));
+             ((AddedToken){.content = content, .id = id, .special = true}));
 }
 
 /* added_tokens_decoder: an object of tokens, whose ids are its keys. */

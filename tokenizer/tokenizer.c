@@ -356,6 +356,7 @@ tok_parse(Arena *arena, const char *json, size_t len, const char *path, Diag *di
                                              : read_json(&file, tok);
     if (good) {
         mark_added(tok);
+        tok_find_infill(tok);
         return tok;
     }
     tok_free(tok);
