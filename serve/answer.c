@@ -44,8 +44,8 @@ read_sampling(Answer *answer)
 
 /* Ids of the answer at most. OpenAI's completions are short where nothing is said; other answers
  * are as long as there is room. */
-static int64_t
-read_most(const Exchange *ex)
+int64_t
+answer_most(const Exchange *ex)
 {
     enum { SHORT = 16 };
     const ServeOptions *o = ex->server->o;
@@ -290,7 +290,7 @@ answer_begin(Exchange *ex, const Dialect *dialect, Prompt *prompts, int n)
     answer->choices = calloc((size_t)answer->n, sizeof *answer->choices);
     if (!answer->choices)
         die_no_memory((size_t)answer->n * sizeof *answer->choices);
-    answer->most = read_most(ex);
+    answer->most = answer_most(ex);
     read_sampling(answer);
     read_stops(answer);
     make_head(answer);

@@ -5,12 +5,17 @@
 
 #include "serve/server.h"
 
+enum { PROMPT_MARKS = 3 };
+
 typedef struct {
     int32_t *ids; /* owns */
     int64_t count;
     char *text; /* that an echo repeats; owns; NULL: none */
     size_t len;
-    int64_t mark; /* a state is worth keeping behind so many ids; 0: nowhere */
+    int64_t
+        marks[PROMPT_MARKS]; /* [nmarks] ascending: a state is worth keeping behind so many ids */
+    int nmarks;
+    bool infill; /* it asks for the middle of a text */
 } Prompt;
 
 /* An id of the answer, or of an echoed prompt. */
@@ -50,12 +55,17 @@ typedef struct {
     int ncalls;
     Prob *probs; /* [nprobs] */
     int nprobs, cap_probs;
-    int ready, told; /* of probs: whose text was passed, and those that are in an event */
-    size_t counted;  /* bytes of raw, which are */
-    int64_t chars;   /* so many characters */
-    bool opened;     /* its first event was written */
-    double last;     /* rt_now of the id before */
-    double sum;      /* of the logarithms of its ids' probabilities, where the best are wanted */
+    int ready, told;    /* of probs: whose text was passed, and those that are in an event */
+    size_t counted;     /* bytes of raw, which are */
+    int64_t chars;      /* so many characters */
+    bool opened;        /* its first event was written */
+    double first, last; /* rt_now of the first id, and of the one before */
+    size_t line;        /* where the line that raw ends with begins */
+    bool broken;        /* raw has a line feed */
+    bool begins;        /* and behind the last one nothing but spaces and tabs */
+    bool limited;       /* n_indent or t_max_predict_ms ended it */
+    StrBuf ids; /* those that were not told, as a JSON list's items; where they are wanted */
+    double sum; /* of the logarithms of its ids' probabilities, where the best are wanted */
     EngineResult result;
 } Choice;
 
@@ -100,6 +110,8 @@ struct Answer {
  * exchange has a fault. */
 bool answer_begin(Exchange *ex, const Dialect *dialect, Prompt *prompts, int n);
 void prompts_free(Prompt *prompts, int n);
+/* Ids that the request wants drawn at most. */
+int64_t answer_most(const Exchange *ex);
 /* On the connection's thread, whenever it is awake: sends what can be sent now, and makes a
  * response of an answer that is there. */
 void answer_pump(Exchange *ex);

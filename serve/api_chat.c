@@ -1,5 +1,5 @@
 /* serve/api_chat.c -- POST /v1/chat/completions: a conversation to a prompt, and the dialect of its
- * answers. */
+ * answers; POST /apply-template: the prompt alone. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,45 +39,69 @@ find_mark(Exchange *ex, Prompt *p, size_t shared)
         return true;
     if (!chat_ids(ex, p->text, shared, &ids, &count))
         return false;
-    p->mark = ids_alike(ids, count, p->ids, p->count);
+    p->marks[0] = ids_alike(ids, count, p->ids, p->count);
+    p->nmarks = p->marks[0] > 0;
     free(ids);
     return true;
 }
 
 static bool
-render(Exchange *ex, Prompt *p)
+render_text(Exchange *ex, Prompt *p, size_t *shared)
 {
     const Body *r = &ex->request;
     const ChatPrompt prompt = {.messages = r->value[REQ_messages].json,
                                .tools = r->tools ? r->value[REQ_tools].json : NULL,
                                .extra = r->value[REQ_chat_template_kwargs].json,
                                .answer = true};
-    size_t shared = 0;
     char *why = NULL;
-    p->text = chat_render(ex->server->o->chat, &prompt, &p->len, &shared, &why);
-    if (!p->text) {
+    p->text = chat_render(ex->server->o->chat, &prompt, &p->len, shared, &why);
+    if (!p->text)
         refuse(ex, 400, "messages", NULL, "%s", why ? why : "the conversation has no form");
-        free(why);
-        return false;
-    }
-    if (!chat_ids(ex, p->text, p->len, &p->ids, &p->count))
+    free(why);
+    return p->text != NULL;
+}
+
+static bool
+render(Exchange *ex, Prompt *p)
+{
+    size_t shared = 0;
+    if (!render_text(ex, p, &shared) || !chat_ids(ex, p->text, p->len, &p->ids, &p->count))
         return false;
     return p->count > 0 ? find_mark(ex, p, shared)
                         : refuse(ex, 400, "messages", NULL, "the conversation is an empty text");
 }
 
+static bool
+read_conversation(Exchange *ex, Endpoint endpoint)
+{
+    const ServeOptions *o = ex->server->o;
+    if (!body_read(ex, endpoint))
+        return false;
+    if (!o->chat)
+        return refuse(ex, 400, NULL, "no_chat_format", "%s",
+                      o->no_chat ? o->no_chat : "this model has no chat format");
+    return check_messages(ex);
+}
+
+void
+api_template(Exchange *ex)
+{
+    Prompt prompt = {0};
+    StrBuf out = {0};
+    size_t shared = 0;
+    if (!read_conversation(ex, ENDPOINT_template) || !render_text(ex, &prompt, &shared))
+        return;
+    sb_puts(&out, "{\"prompt\":");
+    put_json(&out, prompt.text, prompt.len);
+    sb_puts(&out, "}\n");
+    free(prompt.text);
+    reply(ex, 200, type_json, &out);
+}
+
 void
 api_chat(Exchange *ex)
 {
-    const ServeOptions *o = ex->server->o;
-    if (!body_read(ex, ENDPOINT_chat))
-        return;
-    if (!o->chat) {
-        refuse(ex, 400, NULL, "no_chat_format", "%s",
-               o->no_chat ? o->no_chat : "this model has no chat format");
-        return;
-    }
-    if (!check_messages(ex))
+    if (!read_conversation(ex, ENDPOINT_chat))
         return;
     Prompt *prompt = calloc(1, sizeof *prompt);
     if (!prompt)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/answer.h"
+#include "serve/infill.h"
 #include "serve/prompt.h"
 
 /* ---- prompts ------------------------------------------------------------------------------- */
@@ -20,7 +20,17 @@ prompt_of_text(Exchange *ex, const json_object *json, Prompt *out)
     memcpy(out->text, text, len);
     out->text[len] = '\0';
     out->len = len;
-    return text_ids(ex, "the prompt", text, len, false, &out->ids, &out->count);
+    const RequestValue *suffix = &ex->request.value[REQ_suffix];
+    const Infill infill = {
+        .prefix = {text,         len        },
+          .suffix = {suffix->text, suffix->len}
+    };
+    if (suffix->len > 0)
+        return infill_prompt(ex, &infill, answer_most(ex), out);
+    if (!text_ids(ex, "the prompt", text, len, false, &out->ids, &out->count))
+        return false;
+    infill_mark(ex->server, out);
+    return true;
 }
 
 /* An echo repeats the text of the ids. */
@@ -28,6 +38,8 @@ static bool
 prompt_of_ids(Exchange *ex, json_object *json, Prompt *out)
 {
     const Server *s = ex->server;
+    if (ex->request.value[REQ_suffix].len > 0)
+        return refuse(ex, 400, "suffix", NULL, "suffix wants a prompt that is a text");
     if (!request_ids(json, REQ_prompt, s->vocab, &out->ids, &out->count, &ex->fault))
         return false;
     StrBuf text = {0};

@@ -107,8 +107,11 @@ api_tokenize(Exchange *ex)
         refuse(ex, 400, "content", "missing_required_parameter", "content is missing");
         return;
     }
-    if (!text_ids(ex, "content", v[REQ_content].text, v[REQ_content].len, v[REQ_add_special].i == 0,
-                  &ids, &count))
+    const RequestValue *text = &v[REQ_content];
+    const bool plain = request_has(&ex->request, REQ_parse_special) && !v[REQ_parse_special].i;
+    if (plain ? !plain_ids(ex, "content", text->text, text->len, &ids, &count)
+              : !text_ids(ex, "content", text->text, text->len, v[REQ_add_special].i == 0, &ids,
+                          &count))
         return;
     sb_puts(&out, "{\"tokens\":[");
     for (int64_t i = 0; i < count; i++) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/answer.h"
+#include "serve/lines.h"
 
 enum { MOST_UNSENT = 16 << 20 }; /* bytes of a stream that the client has not read yet */
 
@@ -154,7 +154,25 @@ count_time(Choice *c)
     const double now = rt_now();
     if (c->begun)
         histogram_add(&c->ex->server->metrics.between, now - c->last);
+    else
+        c->first = now;
     c->last = now;
+}
+
+/* Ids that divide the parts of a text whose middle is wanted end the middle. */
+static bool
+ends_middle(const Choice *c, int32_t id)
+{
+    return c->prompt->infill && c->answer->ends &&
+           tok_infill_has(tok_infill(c->ex->server->o->tok), id);
+}
+
+static void
+add_id(Choice *c, int32_t id)
+{
+    const Body *r = &c->ex->request;
+    if (r->value[REQ_return_tokens].i)
+        sb_printf(&c->ids, "%s%d", c->ids.len ? "," : "", id);
 }
 
 /* A send, and what wakes it, take as long as a small model's step, so what is drawn soon after the
@@ -182,7 +200,12 @@ on_token(void *user, const EngineToken *token)
     count_time(c);
     if (c->match && !grammar_match_take(c->match, token->id))
         die("id %d was drawn, which the grammar refuses", token->id);
+    if (ends_middle(c, token->id)) {
+        pthread_mutex_unlock(&ex->lock);
+        return false;
+    }
     const size_t before = c->raw.len;
+    add_id(c, token->id);
     if (ex->request.top >= 0)
         add_prob(c, token, before);
     if (c->answer->given < c->answer->per)
@@ -190,7 +213,8 @@ on_token(void *user, const EngineToken *token)
     const char *text = tok_text_add(c->text, token->id, &len);
     if (text)
         sb_putn(&c->raw, text, len);
-    const bool more = pass_on(c, before, false);
+    c->limited = lines_end(c, before);
+    const bool more = pass_on(c, before, false) && !c->limited;
     const bool others = !c->begun && c->answer->submitted < c->answer->n;
     if (!c->begun)
         atomic_fetch_add(&ex->server->telling, 1);
@@ -287,7 +311,7 @@ end_text(Choice *c)
 {
     size_t len = 0;
     const size_t before = c->raw.len;
-    const char *rest = c->stop < 0 ? tok_text_end(c->text, &len) : NULL;
+    const char *rest = c->stop < 0 && !c->limited ? tok_text_end(c->text, &len) : NULL;
     if (rest)
         sb_putn(&c->raw, rest, len);
     pass_on(c, before, true);
@@ -365,6 +389,7 @@ choice_free(Choice *c)
     free(c->probs);
     free(c->calls);
     sb_free(&c->raw);
+    sb_free(&c->ids);
     sb_free(&c->content);
     sb_free(&c->reasoning);
 }
@@ -380,8 +405,9 @@ choice_submit(Choice *c, double *retry)
     EngineRequest request = {.client = ex->key ? ex->key : ex->client,
                              .ids = c->prompt->ids,
                              .count = c->prompt->count,
-                             .marks = &c->prompt->mark,
-                             .nmarks = c->prompt->mark > 0,
+                             .marks = c->prompt->marks,
+                             .nmarks = c->prompt->nmarks,
+                             .passing = c->prompt->infill,
                              .sampling = a->sampling,
                              .most = a->most,
                              .ignore_eos = !a->ends,
@@ -421,5 +447,7 @@ choice_finish(const Choice *c)
     case ENGINE_enough:
         break;
     }
+    if (c->limited && c->stop < 0)
+        return "length";
     return c->ncalls ? "tool_calls" : "stop";
 }

@@ -78,6 +78,7 @@ typedef struct {
     const int64_t *marks; /* [nmarks] ascending: where a state is worth keeping, such as the end of
                            * a system prompt. The ends of prompt and answer are kept anyway */
     int nmarks;
+    bool passing; /* its states are not worth the disk: soon nobody asks for its text any more */
     ssmc_sampling sampling;
     int64_t most; /* ids to draw at most; 0: the prompt is read, and its state kept */
     bool ignore_eos;

@@ -226,7 +226,11 @@ request_free(Body *request)
 int64_t
 request_given(const Body *request)
 {
-    return request_has(request, REQ_n) ? request->value[REQ_n].i : 1;
+    static const RequestKey keys[] = {REQ_n, REQ_n_cmpl};
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        if (request_has(request, keys[i]))
+            return request->value[keys[i]].i;
+    return 1;
 }
 
 int64_t

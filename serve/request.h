@@ -38,6 +38,8 @@ typedef enum {
     ENDPOINT_completions = 'c',
     ENDPOINT_chat = 'h',
     ENDPOINT_llama = 'l',
+    ENDPOINT_infill = 'f',
+    ENDPOINT_template = 'p',
     ENDPOINT_tokenize = 't',
     ENDPOINT_detokenize = 'd'
 } Endpoint;

@@ -75,7 +75,7 @@ read_logprobs(Body *r, Fault *fault)
 {
     const json_object *json = r->value[REQ_logprobs].json;
     const bool flag = json_object_is_type(json, json_type_boolean);
-    if (r->endpoint == ENDPOINT_llama) {
+    if (r->endpoint == ENDPOINT_llama || r->endpoint == ENDPOINT_infill) {
         r->top = r->value[REQ_n_probs].i > 0 ? (int)r->value[REQ_n_probs].i : -1;
         return true;
     }
@@ -253,6 +253,16 @@ read_best_of(const Body *r, Fault *fault)
 }
 
 static bool
+read_fields(const Body *r, Fault *fault)
+{
+    json_object *names = r->value[REQ_response_fields].json;
+    for (size_t i = 0; names && i < json_object_array_length(names); i++)
+        if (!json_object_is_type(json_object_array_get_idx(names, i), json_type_string))
+            return wrong(fault, REQ_response_fields, "a list of strings");
+    return true;
+}
+
+static bool
 read_usage(Body *r, Fault *fault)
 {
     json_object *flag = NULL;
@@ -272,7 +282,8 @@ request_read_rest(Body *request, Fault *fault)
     return read_seed(request, fault) && read_stop(request, fault) &&
            read_logprobs(request, fault) && read_bias(request, fault) &&
            read_format(request, fault) && read_tools(request, fault) &&
-           read_best_of(request, fault) && read_usage(request, fault);
+           read_best_of(request, fault) && read_fields(request, fault) &&
+           read_usage(request, fault);
 }
 
 bool

@@ -170,7 +170,7 @@ resume_fed(Engine *e, const Request *r, int slot)
         return;
     const bool mark = is_mark(e, r);
     if (mark || r->fed == r->asked.count - 1)
-        keep(e, r, slot, e->spill && mark);
+        keep(e, r, slot, e->spill && mark && !r->asked.passing);
 }
 
 void
@@ -181,6 +181,6 @@ resume_end(Engine *e, Request *r, int slot)
     if (r->load)
         spill_abandon(e->spill, r->load);
     if (slot >= 0 && r->fed > 0)
-        keep(e, r, slot, e->spill);
+        keep(e, r, slot, e->spill && !r->asked.passing);
     prefix_forget(e->prefixes, r->text, r->asked.count - 1);
 }

@@ -121,6 +121,9 @@ void put_json_number(StrBuf *out, double number);
  * the exchange has a fault. */
 bool text_ids(Exchange *ex, const char *what, const char *text, size_t len, bool bare,
               int32_t **ids, int64_t *count);
+/* Ids of a text in which special tokens are not looked for, and nothing around it (malloc'd). */
+bool plain_ids(Exchange *ex, const char *what, const char *text, size_t len, int32_t **ids,
+               int64_t *count);
 /* Ids of a text that chat_render made: a token that begins texts is there once, whether the
  * template has it or the tokenizer puts it. */
 bool chat_ids(Exchange *ex, const char *text, size_t len, int32_t **ids, int64_t *count);

@@ -77,19 +77,35 @@ put_json_number(StrBuf *out, double number)
 
 /* ---- ids ----------------------------------------------------------------------------------- */
 
+static bool
+no_ids(Exchange *ex, const char *what, bool gave_up, int32_t **ids)
+{
+    *ids = NULL;
+    return refuse(ex, 400, NULL, NULL,
+                  gave_up ? "the splitting expression of the tokenizer gave up on %s"
+                          : "%s is not UTF-8",
+                  what);
+}
+
+bool
+plain_ids(Exchange *ex, const char *what, const char *text, size_t len, int32_t **ids,
+          int64_t *count)
+{
+    size_t n = 0, bad = 0;
+    if (!tok_encode_plain(ex->server->o->tok, text, len, ids, &n, &bad))
+        return no_ids(ex, what, bad == len, ids);
+    *count = (int64_t)n;
+    return true;
+}
+
 bool
 text_ids(Exchange *ex, const char *what, const char *text, size_t len, bool bare, int32_t **ids,
          int64_t *count)
 {
     const Server *s = ex->server;
     size_t n = 0, bad = 0;
-    if (!tok_encode(s->o->tok, text, len, ids, &n, &bad)) {
-        *ids = NULL;
-        return refuse(ex, 400, NULL, NULL,
-                      bad == len ? "the splitting expression of the tokenizer gave up on %s"
-                                 : "%s is not UTF-8",
-                      what);
-    }
+    if (!tok_encode(s->o->tok, text, len, ids, &n, &bad))
+        return no_ids(ex, what, bad == len, ids);
     *count = (int64_t)n;
     if (bare && s->naround && n >= s->naround &&
         memcmp(*ids, s->around, s->naround * sizeof **ids) == 0) {

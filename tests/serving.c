@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -183,4 +184,65 @@ serving_ask(const Serving *s, const char *path, const char *body, int *status)
     char *reply = serving_exchange(s, request.text, request.len, status);
     free(request.text);
     return reply;
+}
+
+/* ---- recorded exchanges ---------------------------------------------------------------------- */
+
+/* Whether text is pattern, in which * stands for anything. */
+static bool
+fits(const char *pattern, const char *text)
+{
+    const char *star = NULL, *from = NULL;
+    while (*text) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            from = text;
+        } else if (*pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}
+
+static void
+try_exchange(const Serving *server, const char *path)
+{
+    static const char mark[] = "\n=====\n";
+    int status = 0;
+    size_t len = 0;
+    char *file = read_whole(path, &len), *end = file ? strstr(file, mark) : NULL;
+    cr_assert(end, "%s has no mark", path);
+    char *want = strchr(end + sizeof mark - 1, '\n');
+    cr_assert(want, "%s", path);
+    char *got = serving_exchange(server, file, (size_t)(end - file), &status);
+    cr_expect_eq(status, atoi(end + sizeof mark - 1), "%s: %d %s", path, status, got);
+    cr_expect(fits(want + 1, got), "%s\nwanted: %s\ngot: %s", path, want + 1, got);
+    free(got);
+    free(file);
+}
+
+int
+serving_replay(const Serving *server, const char *dir)
+{
+    DIR *open = opendir(dir);
+    int count = 0;
+    cr_assert(open, "%s", dir);
+    for (struct dirent *entry; (entry = readdir(open));) {
+        if (!strstr(entry->d_name, ".http"))
+            continue;
+        char *path = path_join(dir, entry->d_name);
+        try_exchange(server, path);
+        free(path);
+        count++;
+    }
+    closedir(open);
+    return count;
 }

@@ -32,5 +32,8 @@ int serving_send(int fd, const void *data, size_t len);
 char *serving_ask(const Serving *server, const char *path, const char *body, int *status);
 /* The same of bytes that are sent as they are. */
 char *serving_exchange(const Serving *server, const void *request, size_t len, int *status);
+/* Sends the request of each file *.http of a folder, and fails the test where the reply is not the
+ * one below it. Returns how many there are. */
+int serving_replay(const Serving *server, const char *dir);
 
 #endif
