@@ -25,8 +25,9 @@ check_values(const Body *request)
 
 FUZZ_TARGET(request)
 {
-    static const Endpoint endpoints[] = {ENDPOINT_completions, ENDPOINT_chat, ENDPOINT_llama,
-                                         ENDPOINT_tokenize, ENDPOINT_detokenize};
+    static const Endpoint endpoints[] = {ENDPOINT_completions, ENDPOINT_chat,       ENDPOINT_llama,
+                                         ENDPOINT_tokenize,    ENDPOINT_detokenize, ENDPOINT_infill,
+                                         ENDPOINT_template};
     Body request;
     Fault fault = {0};
     if (size == 0)

@@ -11,11 +11,11 @@ static const char TEXT[] =
     "\xF0\x9F\x99\x82 \xE1\xA0\x8E <|endoftext|> <|pad|>\n\n\taaaaaaaa\0 b  ";
 
 static void
-check_encode(const Tokenizer *tok)
+check_encode(const Tokenizer *tok, bool plain)
 {
     int32_t *ids = NULL;
     size_t count = 0, bad = 0, len = 0;
-    if (!tok_encode(tok, TEXT, sizeof TEXT - 1, &ids, &count, &bad)) {
+    if (!(plain ? tok_encode_plain : tok_encode)(tok, TEXT, sizeof TEXT - 1, &ids, &count, &bad)) {
         if (bad != sizeof TEXT - 1)
             die("byte %zu of a good text is called bad", bad);
         return;
@@ -32,9 +32,10 @@ FUZZ_TARGET(tokenizer)
     Arena *arena = arena_new();
     Diag *diag = diag_new();
     Tokenizer *tok = tok_parse(arena, (const char *)data, size, "tokenizer.json", diag);
-    if (tok)
-        check_encode(tok);
-    else if (diag_errors(diag) == 0)
+    if (tok) {
+        check_encode(tok, false);
+        check_encode(tok, true);
+    } else if (diag_errors(diag) == 0)
         die("refused without a word");
     StrBuf said = {0};
     diag_print(diag, &said);

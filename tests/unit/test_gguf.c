@@ -1237,6 +1237,28 @@ check_tokenizer(StrBuf *b, const char *says)
     sb_free(b);
 }
 
+Test(gguf, names_the_tokens_that_mark_a_middle)
+{
+    StrBuf b = header(3, 0, 4);
+    put_number(&b, "tokenizer.ggml.fim_pre_token_id", 5);
+    put_number(&b, "tokenizer.ggml.prefix_token_id", 6);
+    put_number(&b, "tokenizer.ggml.suffix_token_id", 7);
+    put_number(&b, "tokenizer.ggml.fim_rep_token_id", 8);
+    char *dir = temp_dir(), *path = path_join(dir, "m.gguf");
+    int64_t ids[TOK_INFILL_COUNT] = {0};
+    Diag *diag = diag_new();
+    cr_assert(write_whole(path, sb_text(&b), b.len));
+    cr_assert(fe_gguf_infill(path, diag, ids));
+    cr_expect_eq(ids[TOK_INFILL_prefix], 5, "the newer name");
+    cr_expect_eq(ids[TOK_INFILL_suffix], 7);
+    cr_expect_eq(ids[TOK_INFILL_middle], -1);
+    cr_expect_eq(ids[TOK_INFILL_repo], 8);
+    diag_free(diag);
+    free(path);
+    temp_dir_remove(dir);
+    sb_free(&b);
+}
+
 Test(gguf, refuses_tokenizers_that_are_wrong)
 {
     StrBuf b = header(3, 0, 0);

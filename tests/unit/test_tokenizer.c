@@ -324,6 +324,101 @@ expect_ids(const Loaded *l, const char *text, const char *want)
     free(ids);
 }
 
+/* ---- tokens of filling in ----------------------------------------------------------------------
+ */
+
+static void
+put_added(StrBuf *out, int id, const char *content, bool special)
+{
+    sb_printf(out,
+              "{\"id\": %d, \"content\": \"%s\", \"single_word\": false, \"lstrip\": false, "
+              "\"rstrip\": false, \"normalized\": false, \"special\": %s}, ",
+              id, content, special ? "true" : "false");
+}
+
+/* The model's file with tokens more, from id 2048 on; *l must be unloaded. */
+static void
+parse_with(const char *const *tokens, const char *plain, Loaded *l)
+{
+    static const char list[] = "\"added_tokens\": [";
+    StrBuf more = {0};
+    int id = 2048;
+    sb_puts(&more, list);
+    for (; *tokens; tokens++)
+        put_added(&more, id++, *tokens, true);
+    if (plain)
+        put_added(&more, id, plain, false);
+    parse_changed(list, sb_text(&more), l);
+    sb_free(&more);
+}
+
+/* As the library does with encode_special_tokens: other added tokens are found. */
+Test(tokenizer, texts_alone_have_no_special_tokens)
+{
+    static const char *const tokens[] = {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
+                                         NULL};
+    static const int32_t want[] = {65, 221,  28, 92, 70,  311, 63,  80, 266, 70, 1237, 92,
+                                   30, 2051, 28, 92, 745, 79,  678, 69, 875, 92, 30,   66};
+    static const char text[] = "a <|fim_prefix|>king of<|endoftext|>b";
+    int32_t *ids = NULL;
+    size_t count = 0, bad = 0;
+    Loaded l;
+    parse_with(tokens, "king of", &l);
+    cr_assert(tok_encode_plain(l.tok, text, sizeof text - 1, &ids, &count, &bad));
+    cr_expect(count == COUNT_OF(want) && memcmp(ids, want, sizeof want) == 0, "%zu ids", count);
+    free(ids);
+    cr_expect_not(tok_encode_plain(l.tok, "a\xff", 2, &ids, &count, &bad));
+    cr_expect_eq(bad, 1);
+    expect_ids(&l, "<|fim_prefix|>a<|endoftext|>", "2048 65 0");
+    unload(&l);
+}
+
+Test(tokenizer, finds_the_tokens_that_mark_a_middle)
+{
+    static const struct {
+        const char *tokens[8];
+        bool suffix_first;
+        int32_t id[TOK_INFILL_COUNT]; /* prefix, suffix, middle, pad, repo, file, end */
+    } rows[] = {
+        {{"<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>",
+          "<|file_sep|>"},
+         false,                                                                {2048, 2050, 2049, 2051, 2052, 2053, -1}},
+        {{"<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|filename|>",
+          "<|reponame|>"},
+         false,                                                                {2048, 2050, 2049, 2051, 2053, 2052, -1}},
+        {{"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"},
+         false,                                                                {2048, 2049, 2050, 2051, -1, -1, -1}    },
+        {{"<|fim_pre|>", "<|fim_mid|>", "<|fim_suf|>"},                 false, {2048, 2050, 2049, -1, -1, -1, -1}      },
+        {{"\uFF5C", "<\uFF5Cfim\u2581hole\uFF5C>", "<\uFF5Cfim\u2581begin\uFF5C>",
+          "<\uFF5Cfim\u2581end\uFF5C>"},
+         false,                                                                {2050, 2049, 2051, -1, -1, -1, -1}      },
+        {{"\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>", "\u2581<EOT>"},
+         false,                                                                {2048, 2049, 2050, -1, -1, -1, 2051}    },
+        {{"[PREFIX]", "[MIDDLE]", "[SUFFIX]"},                          true,  {2048, 2050, -1, -1, -1, -1, -1}        },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        Loaded l;
+        parse_with(rows[i].tokens, NULL, &l);
+        const TokInfill *found = tok_infill(l.tok);
+        cr_assert(found, "row %zu", i);
+        cr_expect_eq(found->suffix_first, rows[i].suffix_first);
+        for (int role = 0; role < TOK_INFILL_COUNT; role++)
+            cr_expect_eq(found->id[role], rows[i].id[role], "row %zu, role %d: %d", i, role,
+                         found->id[role]);
+        unload(&l);
+    }
+    static const char *const half[] = {"<|fim_prefix|>", "<fim_suffix>", "<|fim_middle|>", NULL};
+    Loaded l;
+    parse_with(half, NULL, &l);
+    cr_expect_null(tok_infill(l.tok), "tokens of two styles are none");
+    int64_t ids[TOK_INFILL_COUNT] = {2048, 2049, 2050, -1, 9999, -1, -1};
+    tok_set_infill(l.tok, ids);
+    cr_assert(tok_infill(l.tok), "a file may name them");
+    cr_expect(tok_infill_has(tok_infill(l.tok), 2049) && !tok_infill_has(tok_infill(l.tok), -1));
+    cr_expect_eq(tok_infill(l.tok)->id[TOK_INFILL_repo], -1, "no such id");
+    unload(&l);
+}
+
 /* Each piece of a split gets a space in front, so that the text shows them. */
 static void
 expect_pieces(const char *behavior, bool invert, const char *pattern, const char *const want[2])
