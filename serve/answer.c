@@ -52,8 +52,8 @@ answer_most(const Exchange *ex)
     const Body *r = &ex->request;
     static const RequestKey keys[] = {REQ_max_completion_tokens, REQ_max_tokens, REQ_n_predict};
     for (size_t i = 0; i < COUNT_OF(keys); i++)
-        if (request_has(r, keys[i]) && r->value[keys[i]].i >= 0)
-            return r->value[keys[i]].i;
+        if (request_has(r, keys[i]) && (r->value[keys[i]].i >= 0 || keys[i] != REQ_n_predict))
+            return r->value[keys[i]].i >= 0 ? r->value[keys[i]].i : o->engine.room;
     if (o->most > 0)
         return o->most;
     return r->endpoint == ENDPOINT_completions ? SHORT : o->engine.room;

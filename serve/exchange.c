@@ -15,13 +15,15 @@ static const Route routes[] = {
 #undef ROUTE
 };
 
+/* A slash at the end of a path means nothing. */
 static bool
 path_fits(const char *pattern, const char *path)
 {
     const size_t len = strlen(pattern);
     if (pattern[len - 1] == '*')
         return strncmp(pattern, path, len - 1) == 0 && path[len - 1] != '\0';
-    return strcmp(pattern, path) == 0;
+    return strncmp(pattern, path, len) == 0 &&
+           (!path[len] || (path[len] == '/' && !path[len + 1] && len > 1));
 }
 
 const Route *

@@ -188,7 +188,10 @@ check_route(Exchange *ex, struct MHD_Connection *connection, const char *method,
         refuse(ex, 405, NULL, "method_not_allowed", "%s takes %s, not %.20s", path, ex->allow.text,
                method);
     } else {
-        refuse(ex, 404, NULL, "unknown_url", "there is no %.20s %.200s here", method, path);
+        refuse(ex, 404, NULL, "unknown_url", "there is no %.20s %.200s here%s", method, path,
+               strncmp(path, "/v1/", 4) == 0 && strcmp(method, "POST") == 0
+                   ? "; answers are made by /v1/chat/completions and /v1/completions"
+                   : "");
     }
 }
 

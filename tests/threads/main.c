@@ -1,6 +1,6 @@
 /* tests/threads/main.c -- ssmc_threads MODEL: four threads share one model, each with sessions of
- * its own, one cache directory and one state file, and then an engine. What they compute is what
- * one thread computes.
+ * its own, one cache directory and one state file, then an engine, then grammars. What they compute
+ * is what one thread computes.
  * Run by the tests as it is, and in a build of the tsan preset by tests/run.sh. */
 #include <pthread.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "tests/harness.h"
 #include "tests/model_run.h"
 #include "tests/threads/engine.h"
+#include "tests/threads/grammar.h"
 
 enum { THREADS = 4, ROUNDS = 4, SEQUENCES = 17, LAST = SEQUENCES - 1, LONGEST = 300 };
 
@@ -154,6 +155,7 @@ main(int argc, char **argv)
     free(x.logits);
     free(x.stepped);
     threads_engine(argv[1]);
+    threads_grammar();
     printf("%d threads, %d rounds each: as one alone\n", THREADS, ROUNDS);
     return 0;
 }

@@ -3,7 +3,6 @@
 #include <criterion/criterion.h>
 
 #include <json-c/json.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -353,60 +352,6 @@ Test(grammar, a_vocabulary_without_the_wanted_bytes_is_told)
     cr_expect(!grammar_match_mask(match, &mask, &end));
     grammar_match_free(match);
     grammar_free(grammar);
-    grammar_vocab_free(vocab);
-}
-
-/* ---- threads -------------------------------------------------------------------------------- */
-
-typedef struct {
-    const Grammar *grammar;
-    const GrammarVocab *vocab;
-    Words *words;
-    uint64_t sum;
-} Worker;
-
-/* The same walk in every thread, of which each mask is summed up. */
-static void *
-work(void *user)
-{
-    Worker *worker = user;
-    Walk w = {worker->words, worker->grammar, worker->vocab, .random = 12345};
-    const size_t nwords = (size_t)size_of(w.words) / 64 + 1;
-    uint64_t *mask = calloc(nwords, sizeof *mask);
-    for (int times = 0; times < 20; times++) {
-        GrammarMatch *match = grammar_match_new(w.grammar, w.vocab);
-        bool end = false;
-        for (int i = 0; i < 40 && grammar_match_mask(match, mask, &end); i++) {
-            worker->sum = hash_bytes(mask, nwords * sizeof *mask, worker->sum + end);
-            const int32_t id = choose(&w, mask);
-            if (id < 0 || !grammar_match_take(match, id))
-                break;
-        }
-        grammar_match_free(match);
-    }
-    free(mask);
-    return NULL;
-}
-
-Test(grammar, threads_share_what_is_remembered)
-{
-    enum { THREADS = 4 };
-    Words words = {.words = mixed_words, .count = COUNT_OF(mixed_words)};
-    GrammarVocab *vocab = vocab_of(&words);
-    Grammar *grammar = grammar_of("true", true), *alone = grammar_of("true", true);
-    Worker workers[THREADS], reference = {alone, vocab, &words, 0};
-    pthread_t threads[THREADS];
-    work(&reference);
-    for (int i = 0; i < THREADS; i++) {
-        workers[i] = (Worker){grammar, vocab, &words, 0};
-        cr_assert_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
-        cr_expect_eq(workers[i].sum, reference.sum);
-    }
-    grammar_free(grammar);
-    grammar_free(alone);
     grammar_vocab_free(vocab);
 }
 
