@@ -257,9 +257,11 @@ Test(serve_faults, thousands_of_idle_connections)
     cr_expect_eq(open, count);
     expect_as_alone(&s, alone, "beside thousands of connections");
     open = connect_more(&s, fds, open, count + MORE);
-    char *reply = serving_ask(&s, COMPLETIONS, asked[0], &status);
-    cr_expect_eq(status, 0, "one connection more than may be: %s", reply);
-    free(reply);
+    /* Until those that were accepted last are counted. */
+    status = 200;
+    for (int i = 0; i < 200 && status != 0; i++)
+        free(serving_ask(&s, COMPLETIONS, asked[0], &status));
+    cr_expect_eq(status, 0, "one connection more than may be: %d", status);
     for (int i = 0; i < open; i++)
         close(fds[i]);
     free(fds);
