@@ -55,6 +55,8 @@ void chat_parser_add(ChatParser *parser, const char *text, size_t len);
 void chat_parser_end(ChatParser *parser); /* what was held back is told as what it is */
 void chat_parser_free(ChatParser *parser);
 
+/* Whether the end of a rendered prompt has opened the reasoning. */
+bool chat_opens_reasoning(const ChatFormat *format, const char *opening, size_t len);
 /* Answers that call one of the tools, or the tool `name` (NULL: any), behind reasoning where the
  * format has some; opening as of chat_parser_new. NULL: *why (malloc'd): a format without calls, no
  * such tool, or parameters whose schema can't be asked for. */

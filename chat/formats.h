@@ -37,8 +37,6 @@ typedef struct {
 
 const ChatCalls *chat_calls(const ChatFormat *format);       /* NULL: it has none */
 const ChatThinking *chat_thinking(const ChatFormat *format); /* NULL: it has none */
-/* Whether the end of a rendered prompt has opened the reasoning. */
-bool chat_opens_reasoning(const ChatFormat *format, const char *opening, size_t len);
 bool chat_trims(const ChatFormat *format); /* white space that an answer begins with is its */
 
 /* ---- calls of tools (calls.c) -----------------------------------------------------------------

@@ -86,7 +86,8 @@ bool gbnf_read_json(Rules *rules);
 
 /* Rules of the texts that a JSON schema allows. */
 bool schema_read(Rules *rules, struct json_object *schema);
-/* The same as an expression, where the rules of JSON are; NULL: a fault is said. */
+/* An expression of the values that a schema allows. The rules of JSON must have been read. NULL:
+ * the schema has a fault, which diag has. */
 Expr *schema_value_of(Rules *rules, struct json_object *schema);
 
 /* ---- parts.c -------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ typedef struct {
         PART_free,     /* any text in which the first three bytes of `text`, a mark, do not occur */
         PART_or,       /* what is before it, or what is behind it */
         PART_group,    /* what comes up to its PART_end */
-        PART_optional, /* the same, or nothing */
+        PART_optional, /* what comes up to its PART_end, or no text */
         PART_end
     } kind;
     const char *text;

@@ -51,9 +51,14 @@ answer_most(const Exchange *ex)
     const ServeOptions *o = ex->server->o;
     const Body *r = &ex->request;
     static const RequestKey keys[] = {REQ_max_completion_tokens, REQ_max_tokens, REQ_n_predict};
-    for (size_t i = 0; i < COUNT_OF(keys); i++)
-        if (request_has(r, keys[i]) && (r->value[keys[i]].i >= 0 || keys[i] != REQ_n_predict))
-            return r->value[keys[i]].i >= 0 ? r->value[keys[i]].i : o->engine.room;
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        if (!request_has(r, keys[i]))
+            continue;
+        if (r->value[keys[i]].i >= 0)
+            return r->value[keys[i]].i;
+        if (keys[i] != REQ_n_predict)
+            return o->engine.room;
+    }
     if (o->most > 0)
         return o->most;
     return r->endpoint == ENDPOINT_completions ? SHORT : o->engine.room;
@@ -111,18 +116,17 @@ make_of_tools(const void *user, const char *text, size_t len, char **why)
                              answer->prompts->text, answer->prompts->len, why);
 }
 
-/* What a grammar of calls depends on: the tools, which of them, and the prompt's end. */
+/* What a grammar of calls depends on: the tools, which of them, and whether the prompt has opened
+ * the reasoning. */
 static KeptGrammar *
 take_calls(Answer *answer, char **why)
 {
-    enum { END = 64 };
     const Body *r = &answer->ex->request;
     const Prompt *p = answer->prompts;
-    const size_t end = p->len < END ? p->len : END;
+    const bool opened = chat_opens_reasoning(answer->ex->server->o->chat, p->text, p->len);
     StrBuf key = {0};
-    sb_printf(&key, "%s\n%s\n", r->called ? r->called : "",
+    sb_printf(&key, "%d\n%s\n%s", opened, r->called ? r->called : "",
               json_object_to_json_string_ext(r->value[REQ_tools].json, JSON_C_TO_STRING_PLAIN));
-    sb_putn(&key, p->text + p->len - end, end);
     KeptGrammar *kept = grammars_take(answer->ex->server->grammars, make_of_tools, answer,
                                       sb_text(&key), key.len, why);
     sb_free(&key);

@@ -24,7 +24,7 @@ typedef struct {
     size_t prefix_bytes;   /* memory for states of prefixes; 0: none are kept */
     const char *cache_dir; /* where they are written to as well, and found after a restart; NULL */
     uint64_t cache_limit;  /* bytes there */
-    void (*stepped)(void *user); /* after each step, when its requests were told; NULL: nobody */
+    void (*stepped)(void *user); /* called after each step; NULL: no call */
     void *user;
 } EngineOptions;
 
@@ -78,7 +78,7 @@ typedef struct {
     const int64_t *marks; /* [nmarks] ascending: where a state is worth keeping, such as the end of
                            * a system prompt. The ends of prompt and answer are kept anyway */
     int nmarks;
-    bool passing; /* its states are not worth the disk: soon nobody asks for its text any more */
+    bool passing; /* its states are kept in memory alone, never on the disk */
     ssmc_sampling sampling;
     int64_t most; /* ids to draw at most; 0: the prompt is read, and its state kept */
     bool ignore_eos;

@@ -117,7 +117,7 @@ wakes_watch(Wakes *wakes, Exchange *ex)
         ex->watched_next->watched_link = &ex->watched_next;
     wakes->watched = ex;
     pthread_mutex_unlock(&wakes->lock);
-    /* Without, its answer is made for nobody. */
+    /* If this fails, a client that leaves is not seen, and its answer is made to the end. */
     epoll_ctl(wakes->poll, EPOLL_CTL_ADD, ex->fd, &event);
 }
 

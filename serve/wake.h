@@ -19,6 +19,6 @@ void wakes_watch(Wakes *wakes, Exchange *ex);
 void wakes_forget(Wakes *wakes, Exchange *ex); /* not watched: nothing */
 void
 wakes_stop(Wakes *wakes); /* wakes the rest, and from now on each as it is added; once or more */
-void wakes_free(Wakes *wakes); /* once nobody calls any more; NULL: nothing */
+void wakes_free(Wakes *wakes); /* after the last call of the others; NULL: does nothing */
 
 #endif
